@@ -1,0 +1,66 @@
+"""A Responses event, the currency of the house, and which types open, carry and end a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from maestro_daemon.errors import NO_HEADERS
+
+
+class ResponseEvent:
+    """One event of a Responses stream.
+
+    `type` is the event's name (``response.output_text.delta``), `payload` its JSON object as UTF-8 bytes
+    without line breaks, exactly as it stands behind ``data:``.
+    """
+
+    __slots__ = ("payload", "type")
+
+    def __init__(self, type: str, payload: bytes) -> None:  # noqa: A002  (the wire's own word)
+        self.type = type
+        self.payload = payload
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.type!r}, {self.payload!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ResponseEvent):
+            return NotImplemented
+        return self.type == other.type and self.payload == other.payload
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.payload))
+
+
+class Accepted(ResponseEvent):
+    """The first event of a stream: the upstream answered 2xx. Never sent to a client.
+
+    `headers` are the upstream's answer headers by lower-case name; the house passes rate-limit headers on.
+    """
+
+    __slots__ = ("headers",)
+
+    def __init__(self, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        super().__init__("accepted", b"{}")
+        self.headers = headers
+
+
+PREAMBLE: Final = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
+"""Types of the response namespace that say nothing yet; the house writes its own instead."""
+
+TERMINAL: Final = frozenset(
+    {
+        "response.completed",
+        "response.failed",
+        "response.incomplete",
+        "response.done",
+        "response.cancelled",
+    }
+)
+"""Types that end a stream. ``done`` and ``cancelled`` are read, never written."""
+
+
+def is_preamble(type: str) -> bool:  # noqa: A002
+    """True for an event that does not commit the response to its upstream. ``error`` is not preamble."""
+    return type in PREAMBLE or not (type.startswith("response.") or type == "error")

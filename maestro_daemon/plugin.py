@@ -1,0 +1,71 @@
+"""The one module that a plugin imports.
+
+Everything here is the contract with third parties; nothing else of the house is.
+"""
+
+from maestro_daemon.deltas import (
+    AnnotationDelta,
+    Delta,
+    Finish,
+    ReasoningDelta,
+    RefusalDelta,
+    ServedBy,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from maestro_daemon.errors import (
+    CredentialsRefused,
+    MaestroError,
+    ProviderUnavailable,
+    RequestInvalid,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from maestro_daemon.events import Accepted, ResponseEvent
+from maestro_daemon.providers.hookspecs import Register, hookimpl
+from maestro_daemon.providers.notices import Attempt, Outcome
+from maestro_daemon.providers.provider import (
+    Diagnosed,
+    Model,
+    NativeResponses,
+    Provider,
+    Reply,
+    Startable,
+)
+from maestro_daemon.request import ResponseRequest
+
+__all__ = [
+    "Accepted",
+    "AnnotationDelta",
+    "Attempt",
+    "CredentialsRefused",
+    "Delta",
+    "Diagnosed",
+    "Finish",
+    "MaestroError",
+    "Model",
+    "NativeResponses",
+    "Outcome",
+    "Provider",
+    "ProviderUnavailable",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Register",
+    "Reply",
+    "RequestInvalid",
+    "ResponseEvent",
+    "ResponseRequest",
+    "ServedBy",
+    "Startable",
+    "TextDelta",
+    "ToolCallDelta",
+    "UpstreamBroken",
+    "UpstreamError",
+    "UpstreamRefused",
+    "UpstreamUnreachable",
+    "Usage",
+    "hookimpl",
+]

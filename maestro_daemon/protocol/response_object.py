@@ -1,0 +1,129 @@
+"""The Response object: one builder for every place where the house writes one.
+
+All 31 fields that Open Responses requires are present, request fields are echoed, and what the request
+left open has the value that OpenAI answers with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from maestro_daemon.deltas import Usage
+from maestro_daemon.request import ResponseRequest
+
+Status = Literal["queued", "in_progress", "completed", "failed", "incomplete"]
+
+_DEFAULTS: Mapping[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "parallel_tool_calls": True,
+    "temperature": 1,
+    "top_p": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "top_logprobs": 0,
+    "truncation": "disabled",
+    "tool_choice": "auto",
+    "safety_identifier": None,
+    "prompt_cache_key": None,
+}
+
+_ECHOED_WHEN_SENT = (
+    "prompt",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "user",
+    "moderation",
+    "context_management",
+)
+
+
+def response_object(
+    request: ResponseRequest,
+    *,
+    store: bool,
+    status: Status = "in_progress",
+    output: Sequence[Mapping[str, Any]] = (),
+    usage: Usage | None = None,
+    completed_at: int | None = None,
+    error: Mapping[str, Any] | None = None,
+    incomplete_reason: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Build the Response for `request` as it stands.
+
+    `completed_at` is in unix seconds. `error` is ``{"code", "message"}``. `fields` are further facts of the
+    answer (``service_tier``), which win over the echo. The model is the name that the client asked for.
+    """
+    body = request.body
+    response: dict[str, Any] = {
+        "id": request.response_id,
+        "object": "response",
+        "created_at": request.created_at,
+        "status": status,
+        "background": False,
+        "completed_at": completed_at,
+        "error": error,
+        "incomplete_details": None if incomplete_reason is None else {"reason": incomplete_reason},
+        "model": request.asked_model,
+        "output": output,
+        "previous_response_id": body.get("previous_response_id"),
+        "reasoning": _reasoning(body.get("reasoning")),
+        "service_tier": _service_tier(body.get("service_tier")),
+        "store": store,
+        "text": _text(body.get("text")),
+        "tools": _tools(body.get("tools")),
+        "metadata": body.get("metadata") or {},
+        "usage": None if usage is None else usage_object(usage),
+    }
+    for name, default in _DEFAULTS.items():
+        value = body.get(name)
+        response[name] = default if value is None else value
+    for name in _ECHOED_WHEN_SENT:
+        if body.get(name) is not None:
+            response[name] = body[name]
+    if fields:
+        response.update(fields)
+    return response
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """The Response's ``usage``, in tokens, with every detail that clients demand as an integer."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def _reasoning(sent: Any) -> dict[str, Any]:
+    return {"effort": None, "summary": None, **(sent if isinstance(sent, dict) else {})}
+
+
+def _service_tier(sent: Any) -> Any:
+    return "default" if sent in (None, "auto") else sent
+
+
+def _text(sent: Any) -> dict[str, Any]:
+    text = dict(sent) if isinstance(sent, dict) else {}
+    if not text.get("format"):
+        text["format"] = {"type": "text"}
+    return text
+
+
+def _tools(sent: Any) -> list[Any]:
+    if not isinstance(sent, list):
+        return []
+    return [
+        {"description": None, "parameters": None, "strict": None, **tool}
+        if isinstance(tool, dict) and tool.get("type") == "function"
+        else tool
+        for tool in sent
+    ]

@@ -1,0 +1,51 @@
+"""What the notice hooks are told about attempts and finished responses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from maestro_daemon.errors import MaestroError
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one target.
+
+    `number` counts from 1. `accepted_after` and `first_output_after` are seconds since the attempt began,
+    None if it never came so far; `duration` is the whole attempt. `error` is None for a success and for a
+    client that left.
+    """
+
+    number: int
+    provider: str
+    model: str
+    accepted_after: float | None = None
+    first_output_after: float | None = None
+    duration: float = 0.0
+    error: MaestroError | None = None
+
+    @property
+    def target(self) -> str:
+        """``provider/model``."""
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one response ended.
+
+    `status` is the Response's own (``completed``, ``incomplete``, ``failed``), or ``disconnected`` when the
+    client left, or ``refused`` for an HTTP error. `http_status` is what the client saw. `usage` is the
+    Response's usage object (tokens), None if unknown. `first_output_after` and `duration` are seconds
+    since the request arrived.
+    """
+
+    status: str = "refused"
+    http_status: int = 200
+    target: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    usage: dict[str, Any] | None = None
+    error: MaestroError | None = None
+    first_output_after: float | None = None
+    duration: float = 0.0

@@ -1,0 +1,50 @@
+"""A client's request: the few fields that the house reads, and the whole body that it carries."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from maestro_daemon.errors import NO_HEADERS
+
+
+def new_response_id() -> str:
+    """An id that nobody can guess: ``resp_`` and 48 hex digits."""
+    return f"resp_{secrets.token_hex(24)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """One call of ``POST /v1/responses``.
+
+    `body` is the whole JSON object as the client sent it; nobody changes it in place. `model` is the name
+    that the receiver of this object knows: what the client asked for at the edge, the upstream's own id
+    inside a provider (``body["model"]`` always agrees). `asked_model` stays what the client asked for.
+    `headers` holds those of the client's headers that may mean something to an upstream (lower-case
+    names), never credentials. `client` is the name of the client's key, "" where no keys are configured.
+    `response_id` and `created_at` (unix seconds) are the identity of the answer: every upstream's own is
+    replaced by it.
+    """
+
+    body: Mapping[str, Any]
+    model: str
+    asked_model: str
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    client: str = ""
+    request_id: str = ""
+    response_id: str = field(default_factory=new_response_id)
+    created_at: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def previous_response_id(self) -> str | None:
+        """The response that this one continues, by the id that the receiver of this object knows."""
+        return self.body.get("previous_response_id")
+
+    def aimed_at(self, model: str, **changes: Any) -> Self:
+        """The same request for one target: `model` is the upstream's id, `changes` replace body fields."""
+        body = {**self.body, "model": model, **changes}
+        return replace(self, body=body, model=model)

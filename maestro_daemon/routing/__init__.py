@@ -1,0 +1,1 @@
+"""Choosing targets and trying them in turn. Knows providers, never HTTP."""

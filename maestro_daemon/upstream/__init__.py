@@ -1,0 +1,1 @@
+"""Talking to upstreams over HTTP: what every provider of either dialect shares."""
