@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the answer's text; `logprobs` are in the Responses shape ({token, logprob, bytes, top_logprobs})."""
+    """More of the answer's text; `logprobs` have the Responses shape (token, logprob, …)."""
 
     text: str
     logprobs: tuple[dict[str, Any], ...] = ()
@@ -63,7 +63,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Why the upstream stopped, in its own word (``stop``, ``length``, ``content_filter``, ``tool_calls``)."""
+    """Why the upstream stopped, in its word (``stop``, ``length``, ``content_filter``, ``tool_calls``)."""
 
     reason: str
 

@@ -45,7 +45,7 @@ class MaestroError(Exception):
         status: int | None = None,
         code: str | None = None,
         param: str | None = None,
-        type: str | None = None,  # noqa: A002  (the envelope's own word)
+        type: str | None = None,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         super().__init__(message)
@@ -57,10 +57,8 @@ class MaestroError(Exception):
         self.headers = headers
 
     def envelope(self) -> dict[str, Any]:
-        """The body of OpenAI's error answer: ``{"error": {message, type, param, code}}``, all four present."""
-        return {
-            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        }
+        """The body of OpenAI's error answer: ``{"error": {message, type, param, code}}``, all present."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 class RequestInvalid(MaestroError):
@@ -119,7 +117,7 @@ class UpstreamError(MaestroError):
     """One attempt at one target failed. `retry_after` is what the upstream asked for, in seconds."""
 
     default_status = 502
-    default_code = "upstream_error"
+    default_code: ClassVar[str | None] = "upstream_error"
 
     def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
         super().__init__(message, **fields)

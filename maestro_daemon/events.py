@@ -17,7 +17,7 @@ class ResponseEvent:
 
     __slots__ = ("payload", "type")
 
-    def __init__(self, type: str, payload: bytes) -> None:  # noqa: A002  (the wire's own word)
+    def __init__(self, type: str, payload: bytes) -> None:
         self.type = type
         self.payload = payload
 
@@ -61,6 +61,6 @@ TERMINAL: Final = frozenset(
 """Types that end a stream. ``done`` and ``cancelled`` are read, never written."""
 
 
-def is_preamble(type: str) -> bool:  # noqa: A002
+def is_preamble(type: str) -> bool:
     """True for an event that does not commit the response to its upstream. ``error`` is not preamble."""
     return type in PREAMBLE or not (type.startswith("response.") or type == "error")

@@ -76,6 +76,8 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         try:
-            return json.dumps(_paired(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            return json.dumps(
+                _paired(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+            ).encode()
         except RecursionError:
             raise JSONInvalid("The JSON is nested too deeply.") from None

@@ -122,7 +122,7 @@ class Decoder:
 _HEADS: dict[str, bytes] = {}
 
 
-def frame_head(type: str) -> bytes:  # noqa: A002
+def frame_head(type: str) -> bytes:
     """The bytes of a frame before its payload: ``event: TYPE`` and ``data:``."""
     head = _HEADS.get(type)
     if head is None:
@@ -132,7 +132,7 @@ def frame_head(type: str) -> bytes:  # noqa: A002
     return head
 
 
-def frame(type: str, payload: bytes) -> bytes:  # noqa: A002
+def frame(type: str, payload: bytes) -> bytes:
     """One whole frame: event name, payload, empty line; LF only."""
     return b"%b%b\n\n" % (frame_head(type), payload)
 

@@ -1,0 +1,268 @@
+"""One upstream over HTTP: its session, timeouts, queue, and aiohttp's exceptions in the house's words."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from ssl import SSLError
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from maestro_daemon.errors import (
+    NO_HEADERS,
+    MaestroError,
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from maestro_daemon.protocol import error_body, json
+
+_LARGEST_ERROR: Final = 256 * 1024
+_LARGEST_ANSWER: Final = 256 * 1024 * 1024
+_ERROR_BODY_TIMEOUT: Final = 10.0
+_TLS_ERRORS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, SSLError)
+_CONNECTION_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
+
+
+class _Connection:
+    """What the session tells about one request's connection."""
+
+    __slots__ = ("reused",)
+
+    def __init__(self) -> None:
+        self.reused = False
+
+
+async def _note_reuse(session: object, context: Any, params: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+def _is_loopback(url: URL) -> bool:
+    host = url.host or ""
+    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+
+
+def _proxy_for(url: URL) -> URL | None:
+    """The proxy that the environment names for `url`; never one for loopback.
+
+    aiohttp's own `trust_env` is left off: it reads netrc on each request, and captures loopback too.
+    """
+    if url.host is None or _is_loopback(url) or urllib.request.proxy_bypass(url.host):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    return URL(proxy) if proxy else None
+
+
+class HttpUpstream:
+    """The HTTP side of one provider; one object for all its requests.
+
+    `base_url` is what paths are appended to. `headers` go with every request (credentials among them).
+    Timeouts are in seconds: `connect_timeout` until the connection stands, `first_byte_timeout` until the
+    answer's headers, `idle_timeout` between two reads of its body. `max_concurrent` bounds requests under
+    way; more wait in order, up to `max_waiting`, and leave the queue when they are cancelled.
+    `force_close` opens a connection per request, for servers that close idle ones unannounced;
+    `unix_socket` is the path of a socket to connect to instead of the URL's host.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        provider: str,
+        headers: Mapping[str, str] = NO_HEADERS,
+        connect_timeout: float = 5.0,
+        first_byte_timeout: float = 300.0,
+        idle_timeout: float = 300.0,
+        max_concurrent: int | None = None,
+        max_waiting: int = 256,
+        force_close: bool = False,
+        unix_socket: str | None = None,
+    ) -> None:
+        self.provider = provider
+        self.base_url = base_url.rstrip("/")
+        self._headers = {hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "maestro-daemon", **headers}
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=connect_timeout, sock_read=first_byte_timeout
+        )
+        self._first_byte_timeout = first_byte_timeout
+        self._idle_timeout = idle_timeout
+        self._proxy = None if unix_socket else _proxy_for(URL(self.base_url))
+        self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        connector: aiohttp.BaseConnector
+        if unix_socket is not None:
+            connector = aiohttp.UnixConnector(unix_socket, limit=0, force_close=force_close)
+        else:
+            connector = aiohttp.TCPConnector(limit=0, force_close=force_close)
+        reuse = aiohttp.TraceConfig()
+        reuse.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            trace_configs=[reuse],
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            max_line_size=64 * 1024,
+            max_field_size=64 * 1024,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection. Answers still being read end with `UpstreamBroken`."""
+        await self._session.close()
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """Ask; give the answer once its status is known to be 2xx. The connection ends with the block.
+
+        Raises `UpstreamUnreachable`, `UpstreamRefused` (its body read, with the upstream's own message) and,
+        for errors while the caller reads the body inside the block, `UpstreamBroken`.
+        """
+        async with self._slot():
+            answer = await self._open(method, path, body, headers)
+            try:
+                if not 200 <= answer.status < 300:
+                    raise await self._refusal(answer)
+                self._expect_idle(answer)
+                yield answer
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise self._broken(error) from error
+            finally:
+                # Closes unless the body was read to its end: nothing is drained for the pool's sake.
+                answer.release()
+
+    async def get_json(self, path: str, *, headers: Mapping[str, str] = NO_HEADERS) -> Any:
+        """The parsed JSON of ``GET base_url + path``. Raises as `request`; `UpstreamBroken` if it is none."""
+        return await self.exchange("GET", path, headers=headers)
+
+    async def exchange(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Any:
+        """Send `body`, return the parsed JSON of the answer. Raises as `get_json`."""
+        async with self.request(method, path, body=body, headers=headers) as answer:
+            raw = await self.read(answer)
+        try:
+            return json.loads(raw)
+        except json.JSONInvalid as error:
+            raise UpstreamBroken(f"{self.provider} answered {path} with something else than JSON.") from error
+
+    async def read(self, answer: aiohttp.ClientResponse) -> bytes:
+        """The whole body, bounded. Inside the block of `request` only."""
+        body = bytearray()
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > _LARGEST_ANSWER:
+                raise UpstreamBroken(f"{self.provider} sent more than {_LARGEST_ANSWER} bytes in one answer.")
+        return bytes(body)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        if self._slots is None:
+            yield
+            return
+        if self._slots.locked() and self._waiting >= self._max_waiting:
+            raise UpstreamRefused(
+                f"{self.provider} is busy: {self._waiting} requests wait already.",
+                status=429,
+                code="rate_limit_exceeded",
+                retry_after=1.0,
+            )
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _open(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        sent = {**self._headers, **headers}
+        if body is not None:
+            sent.setdefault(hdrs.CONTENT_TYPE, "application/json")
+        url = URL(self.base_url + path, encoded=True)
+        while True:
+            connection = _Connection()
+            try:
+                return await self._session.request(
+                    method,
+                    url,
+                    data=body,
+                    headers=sent,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                    trace_request_ctx=connection,
+                )
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                # A pooled connection that the server had closed meanwhile: nothing of an answer was seen,
+                # and the next connection tells a dead connection from a dead server.
+                if connection.reused and isinstance(error, _CONNECTION_LOST):
+                    continue
+                raise self._unreachable(error) from error
+
+    def _expect_idle(self, answer: aiohttp.ClientResponse) -> None:
+        connection = answer.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = self._idle_timeout
+            connection.protocol.start_timeout()
+
+    async def _refusal(self, answer: aiohttp.ClientResponse) -> UpstreamRefused:
+        body = b""
+        try:
+            async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
+                while len(body) < _LARGEST_ERROR and (chunk := await answer.content.readany()):
+                    body += chunk
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass  # the status alone has to do
+        finally:
+            answer.close()
+        if 300 <= answer.status < 400:
+            return UpstreamRefused(
+                f"{self.provider} answered HTTP {answer.status}, a redirect; check its base_url.",
+                status=answer.status,
+            )
+        return error_body.refusal(
+            answer.status, body, provider=self.provider, headers=lower_case(answer.headers)
+        )
+
+    def _unreachable(self, error: Exception) -> MaestroError:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            said = f"no connection within {self._timeout.connect:g} s"
+        elif isinstance(error, TimeoutError):
+            said = f"no answer within {self._first_byte_timeout:g} s"
+        elif isinstance(error, aiohttp.ClientConnectorDNSError):
+            said = f"its host name {error.host} could not be resolved"
+        elif isinstance(error, _TLS_ERRORS):
+            said = f"TLS failed ({error.__class__.__name__})"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            said = error.os_error.strerror or "the connection failed"
+        elif isinstance(error, aiohttp.ServerDisconnectedError):
+            said = "it closed the connection before it answered"
+        elif isinstance(error, aiohttp.ClientResponseError):
+            return UpstreamBroken(f"{self.provider} answered with something that is not HTTP.")
+        else:
+            said = f"the connection failed ({error.__class__.__name__})"
+        return UpstreamUnreachable(f"{self.provider} cannot be reached: {said}.")
+
+    def _broken(self, error: Exception) -> MaestroError:
+        if isinstance(error, TimeoutError):
+            return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
+        return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
+
+
+def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by lower-case name; of repeated ones the first counts."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        found.setdefault(name.lower(), value)
+    return found
