@@ -1,0 +1,127 @@
+"""What a user installs: the wheel built from the sdist, in an empty environment."""
+
+import os
+import re
+import select
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The sdist and the wheel that was built from it, never from the tree."""
+    out = tmp_path_factory.mktemp("dist")
+    result = run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (sdist,) = out.glob("*.tar.gz")
+    (wheel,) = out.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="module")
+def installed(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of an environment that holds the wheel and what it depends on."""
+    place = tmp_path_factory.mktemp("installed")
+    venv.create(place, with_pip=True)
+    result = run(place / "bin" / "python", "-m", "pip", "install", "--no-input", distributions[1], cwd=place)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return place / "bin"
+
+
+def packaged_files() -> set[str]:
+    """Every file of the package folders, by the path that it must have in a wheel."""
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    names: set[str] = set()
+    for package in parser["options"]["packages"].split():
+        top = package.split(".")[0]
+        parent = ROOT if (ROOT / top).is_dir() else ROOT / "plugins"
+        folder = parent.joinpath(*package.split("."))
+        names |= {
+            str(path.relative_to(parent))
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+    return names
+
+
+def test_the_wheel_holds_every_package_and_data_file_and_nothing_else(
+    distributions: tuple[Path, Path],
+) -> None:
+    with zipfile.ZipFile(distributions[1]) as wheel:
+        held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == packaged_files()
+
+
+def test_the_sdist_holds_the_licence_and_the_readme(distributions: tuple[Path, Path]) -> None:
+    with tarfile.open(distributions[0]) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"LICENSE", "README.md", "setup.cfg", "pyproject.toml"} <= held
+
+
+def test_the_installed_command_says_its_version(installed: Path, tmp_path: Path) -> None:
+    result = run(installed / "maestro-daemon", "--version", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\b\d+\.\d+\.\d+\b", result.stdout)
+
+
+def test_the_installed_command_knows_the_house_plugins(installed: Path, tmp_path: Path) -> None:
+    result = run(installed / "maestro-daemon", "plugins", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {"openai", "local"} <= set(result.stdout.split())
+
+
+@pytest.fixture
+def base_url(installed: Path, tmp_path: Path) -> Iterator[str]:
+    """The installed daemon, serving with an empty provider list from a folder that holds only its config."""
+    config = tmp_path / "maestro.toml"
+    config.write_text(
+        '[server]\nport = 0\n\n[providers.home]\nkind = "local"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [installed / "maestro-daemon", "serve", "--config", config],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+        assert process.stdout is not None
+        try:
+            printed = b""
+            ends = time.monotonic() + 30
+            while not (found := re.search(rb"http://\S+/v1", printed)):
+                readable, _, _ = select.select([process.stdout], [], [], max(0, ends - time.monotonic()))
+                piece = os.read(process.stdout.fileno(), 65536) if readable else b""
+                assert piece, f"serve printed no base URL: {printed!r}\n{log.read_text()}"
+                printed += piece
+            yield found[0].decode()
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0, log.read_text()
+            process.stdout.close()
+
+
+def test_the_installed_daemon_answers_healthz(base_url: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(base_url.removesuffix("/v1") + "/healthz", timeout=10) as answer:
+        assert answer.status == 200
