@@ -1,0 +1,91 @@
+"""Which headers cross the house: the client's towards an upstream, the upstream's back to the client.
+
+Both lists say what may pass; nothing else does, so that no credential, cookie or hop-by-hop header can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from multidict import CIMultiDictProxy
+
+_CARRIED = frozenset(
+    {
+        # which conversation, turn and call this is
+        "session-id",
+        "thread-id",
+        "x-client-request-id",
+        "x-session-id",
+        "x-session-affinity",
+        # who began the turn, a person or an agent (GitHub Copilot bills by it)
+        "x-initiator",
+        "x-interaction-id",
+        "x-interaction-type",
+        # which program asks
+        "originator",
+        "version",
+        "user-agent",
+        # what the client opts into
+        "openai-beta",
+        # tracing (W3C)
+        "traceparent",
+        "tracestate",
+    }
+)
+_CARRIED_PREFIXES = ("x-codex-", "x-openai-")
+"""For OpenAI alone; the provider that sends a request drops them for every other upstream."""
+
+_NEVER_CARRIED = frozenset({"x-openai-api-key", "x-openai-authorization"})
+
+_PASSED_BACK = frozenset(
+    {
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "openai-processing-ms",
+        "openai-version",
+        "openai-model",
+        "x-models-etag",
+        "x-reasoning-included",
+        "x-openai-authorization-error",
+        "x-error-json",
+    }
+)
+_PASSED_BACK_PREFIXES = ("x-ratelimit-", "x-codex-", "x-quota-snapshot-")
+
+_LONGEST_VALUE = 8192
+
+
+def carried(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
+    """Those of the client's headers that may mean something to an upstream, by lower-case name.
+
+    A header that came more than once is joined with ``", "``. Which of them reach an upstream is for its
+    provider to decide: ``x-codex-*`` and ``x-openai-*`` mean something to OpenAI only.
+    """
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in _CARRIED and not lower.startswith(_CARRIED_PREFIXES):
+            continue
+        if lower in _NEVER_CARRIED:
+            continue
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
+
+
+def passed_back(headers: Mapping[str, str], *, asked_model: str | None) -> dict[str, str]:
+    """Those of an upstream's answer headers that its client is to see, by lower-case name.
+
+    ``openai-model`` passes only when it is `asked_model`: Codex takes a differing one for a sign that the
+    account was flagged. Values that could not stand in a header line are dropped.
+    """
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in _PASSED_BACK and not lower.startswith(_PASSED_BACK_PREFIXES):
+            continue
+        if lower == "openai-model" and value != asked_model:
+            continue
+        if len(value) <= _LONGEST_VALUE and value.isprintable():
+            found[lower] = value
+    return found
