@@ -27,6 +27,16 @@ from maestro_daemon.errors import (
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.providers.hookspecs import Register, hookimpl
 from maestro_daemon.providers.notices import Attempt, Outcome
+from maestro_daemon.providers.options import (
+    BaseUrl,
+    ConfigPath,
+    Duration,
+    Headers,
+    HttpOptions,
+    Size,
+    Table,
+    Timeout,
+)
 from maestro_daemon.providers.provider import (
     Diagnosed,
     Model,
@@ -35,16 +45,22 @@ from maestro_daemon.providers.provider import (
     Reply,
     Startable,
 )
+from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import ResponseRequest
 
 __all__ = [
     "Accepted",
     "AnnotationDelta",
     "Attempt",
+    "BaseUrl",
+    "ConfigPath",
     "CredentialsRefused",
     "Delta",
     "Diagnosed",
+    "Duration",
     "Finish",
+    "Headers",
+    "HttpOptions",
     "MaestroError",
     "Model",
     "NativeResponses",
@@ -58,9 +74,13 @@ __all__ = [
     "RequestInvalid",
     "ResponseEvent",
     "ResponseRequest",
+    "Secret",
     "ServedBy",
+    "Size",
     "Startable",
+    "Table",
     "TextDelta",
+    "Timeout",
     "ToolCallDelta",
     "UpstreamBroken",
     "UpstreamError",
