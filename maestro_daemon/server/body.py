@@ -106,8 +106,8 @@ def _through(
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"The request body is larger than {_in_words(limit)}, the limit of [server] max_body (it holds for the "
-        "decoded body as well)."
+        f"The request body is larger than {_in_words(limit)}, the limit set by [server] max_body "
+        "(which holds for the decoded body as well)."
     )
 
 

@@ -19,12 +19,9 @@ _CARRIED = frozenset(
         "x-session-affinity",
         # who began the turn, a person or an agent (GitHub Copilot bills by it)
         "x-initiator",
-        "x-interaction-id",
-        "x-interaction-type",
-        # which program asks
+        # which program asks, in Codex's words
         "originator",
         "version",
-        "user-agent",
         # what the client opts into
         "openai-beta",
         # tracing (W3C)
@@ -32,8 +29,7 @@ _CARRIED = frozenset(
         "tracestate",
     }
 )
-_CARRIED_PREFIXES = ("x-codex-", "x-openai-")
-"""For OpenAI alone; the provider that sends a request drops them for every other upstream."""
+_CARRIED_PREFIXES = ("x-codex-", "x-openai-", "x-interaction-")
 
 _NEVER_CARRIED = frozenset({"x-openai-api-key", "x-openai-authorization"})
 
@@ -47,11 +43,10 @@ _PASSED_BACK = frozenset(
         "openai-model",
         "x-models-etag",
         "x-reasoning-included",
-        "x-openai-authorization-error",
-        "x-error-json",
     }
 )
 _PASSED_BACK_PREFIXES = ("x-ratelimit-", "x-codex-", "x-quota-snapshot-")
+_PASSED_BACK_SUFFIXES = ("-used-percent", "-window-minutes", "-reset-at")  # Codex's named limits: x-<limit>-…
 
 _LONGEST_VALUE = 8192
 
@@ -60,7 +55,9 @@ def carried(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     """Those of the client's headers that may mean something to an upstream, by lower-case name.
 
     A header that came more than once is joined with ``", "``. Which of them reach an upstream is for its
-    provider to decide: ``x-codex-*`` and ``x-openai-*`` mean something to OpenAI only.
+    provider to decide: ``x-codex-*``, ``x-openai-*``, ``originator`` and ``version`` mean something to
+    OpenAI only, ``x-initiator`` and ``x-interaction-*`` to GitHub Copilot. The client's ``user-agent``,
+    ``openai-organization`` and ``openai-project`` stay here: they go with its own credentials.
     """
     found: dict[str, str] = {}
     for name, value in headers.items():
@@ -82,7 +79,10 @@ def passed_back(headers: Mapping[str, str], *, asked_model: str | None) -> dict[
     found: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
-        if lower not in _PASSED_BACK and not lower.startswith(_PASSED_BACK_PREFIXES):
+        if lower not in _PASSED_BACK and not (
+            lower.startswith(_PASSED_BACK_PREFIXES)
+            or (lower.startswith("x-") and lower.endswith(_PASSED_BACK_SUFFIXES))
+        ):
             continue
         if lower == "openai-model" and value != asked_model:
             continue

@@ -93,14 +93,14 @@ def _check_state(body: Mapping[str, Any]) -> None:
             raise invalid_type("conversation", "a string or an object", conversation)
         if body.get("previous_response_id") is not None:
             raise RequestInvalid(
-                "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Ensure you are only "
-                "providing one of them.",
+                "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "
+                "Ensure you are only providing one of them.",
                 param="conversation",
                 code="mutually_exclusive_parameters",
             )
         raise RequestInvalid(
-            "'conversation' is not served yet: send the earlier items in 'input', or name a native upstream's "
-            "response with 'previous_response_id'.",
+            "'conversation' is not served yet: send the earlier items in 'input', "
+            "or name a native upstream's response with 'previous_response_id'.",
             param="conversation",
             code="unsupported_parameter",
         )
