@@ -44,6 +44,7 @@ from maestro_daemon.providers.provider import (
     Provider,
     Reply,
     Startable,
+    Unmetered,
 )
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import ResponseRequest
@@ -86,6 +87,7 @@ __all__ = [
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamUnreachable",
+    "Unmetered",
     "Usage",
     "hookimpl",
 ]

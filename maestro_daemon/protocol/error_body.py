@@ -30,9 +30,10 @@ _CODES: Final[Mapping[str, str]] = {
 }
 
 _OVERFLOW: Final = re.compile(
-    r"maximum context length|context length (is |was )?exceeded"
-    r"|exceeds? the (available |maximum |model'?s? )*context (size|length|window)|context (window|size|length) (exceeded|overflow|is too small)"
-    r"|prompt is too long|input (length|is) (exceeds|too long)|larger than the (maximum )?context"
+    r"maximum context length|context length (is |was )?exceeded|prompt is too long"
+    r"|exceeds? the (available |maximum |model'?s? )*context (size|length|window)"
+    r"|context (window|size|length) (exceeded|overflow|is too small)"
+    r"|input (length|is) (exceeds|too long)|larger than the (maximum )?context"
     r"|longer than the (model'?s? )?(maximum )?context|not enough context"
     r"|greater than the context length|exceeds the model'?s? (maximum )?(length|tokens)",
     re.IGNORECASE,

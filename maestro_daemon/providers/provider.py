@@ -92,3 +92,12 @@ class NativeResponses(Protocol):
     def keeps_responses(self, model: str) -> bool:
         """Whether a later request may name a response of this model by its id."""
         ...
+
+
+@runtime_checkable
+class Unmetered(Protocol):
+    """A provider that costs nothing per request, so that the model name ``auto`` may stand for it."""
+
+    def unmetered_rank(self) -> int | None:
+        """The lowest rank is taken first (0 a local server, 1 an embedded model); None: it may cost money."""
+        ...

@@ -1,0 +1,99 @@
+"""A native upstream: it speaks the Responses dialect, and what it says passes as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+
+from aiohttp import hdrs
+
+from maestro_daemon.errors import UpstreamBroken
+from maestro_daemon.events import TERMINAL, Accepted, ResponseEvent
+from maestro_daemon.protocol import json, sse
+from maestro_daemon.providers.provider import Reply
+from maestro_daemon.request import ResponseRequest
+from maestro_daemon.upstream.http import HttpUpstream, lower_case
+
+CARRIED: Final = (
+    "session-id",
+    "thread-id",
+    "x-client-request-id",
+    "x-session-",
+    "openai-beta",
+    "traceparent",
+    "tracestate",
+)
+"""The client's headers that any native upstream may get, by the beginning of their names."""
+
+_NO_STREAM: Final = ("application/json", "text/html")
+
+
+class ResponsesUpstream:
+    """``POST /responses`` at one upstream.
+
+    `carries` says which of the client's headers it gets, by the beginning of their lower-case names; `path`
+    is appended to the base URL.
+    """
+
+    def __init__(
+        self, http: HttpUpstream, *, carries: tuple[str, ...] = CARRIED, path: str = "/responses"
+    ) -> None:
+        self._http = http
+        self._carries = carries
+        self._path = path
+
+    async def complete(self, request: ResponseRequest) -> Reply:
+        """The upstream's own JSON, byte for byte. Raises the errors of `HttpUpstream.request`."""
+        async with self._http.request(
+            "POST", self._path, body=json.dumps(request.body), headers=self._headers(request)
+        ) as answer:
+            return Reply(await self._http.read(answer), lower_case(answer.headers))
+
+    async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        """The upstream's events, payloads byte for byte, up to its terminal event or its end."""
+        headers = {hdrs.ACCEPT: "text/event-stream", **self._headers(request)}
+        async with self._http.request(
+            "POST", self._path, body=json.dumps(request.body), headers=headers
+        ) as answer:
+            if answer.content_type in _NO_STREAM:
+                raise UpstreamBroken(
+                    f"{self._http.provider} answered {answer.content_type} to a request for a stream."
+                )
+            yield Accepted(lower_case(answer.headers))
+            decoder = sse.Decoder()
+            try:
+                async for chunk in answer.content.iter_any():
+                    for name, data in decoder.feed(chunk):
+                        event = _event(name, data)
+                        if event is not None:
+                            yield event
+                            if event.type in TERMINAL:
+                                return
+                for name, data in decoder.close():
+                    event = _event(name, data)
+                    if event is not None:
+                        yield event
+            except sse.RecordTooLarge as error:
+                raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
+
+    def _headers(self, request: ResponseRequest) -> Mapping[str, str]:
+        return {name: value for name, value in request.headers.items() if name.startswith(self._carries)}
+
+
+def _event(name: str, data: bytes) -> ResponseEvent | None:
+    """The event of one SSE record; None for ``[DONE]`` and for what holds no data."""
+    if name:
+        # `error` records of some servers hold a bare error object; the guard reads both shapes.
+        return ResponseEvent(name, data) if data else None
+    if not data or data == b"[DONE]":
+        return None
+    try:
+        parsed = json.loads(data)
+    except json.JSONInvalid as error:
+        raise UpstreamBroken("The upstream sent a record that is not JSON.") from error
+    kind = parsed.get("type") if isinstance(parsed, dict) else None
+    if isinstance(kind, str):
+        return ResponseEvent(kind, data)
+    if isinstance(parsed, dict) and parsed.get("error"):
+        return ResponseEvent("error", data)
+    return None
