@@ -1,0 +1,177 @@
+"""The HTTP protocol under the application: its own answers in the envelope, its silences bounded.
+
+aiohttp answers a request that it cannot parse in plain text and has no timeout for a request whose headers
+drip. It offers no hook for either, so its protocol is subclassed here, in the one place that knows its
+insides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from maestro_daemon.errors import MaestroError, RequestInvalid
+from maestro_daemon.protocol import json
+from maestro_daemon.server.error_answers import InternalError, error_response
+from maestro_daemon.server.middlewares import http_error
+from maestro_daemon.server.request_id import HEADER, new_request_id, request_id_of
+
+HEAD_TIMEOUT = 15.0
+"""Seconds from the first byte of a request to the end of its headers."""
+
+IDLE_TIMEOUT = 75.0
+"""Seconds that a connection may stay open between requests, or before its first one."""
+
+_LONGEST_LINE = 16 * 1024
+_LINGER = 5.0
+
+_log = structlog.get_logger("maestro_daemon.server")
+
+
+class RequestTooSlow(RequestInvalid):
+    """The headers did not arrive in time."""
+
+    default_status = 408
+    default_code = "request_timeout"
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_head_timeout", "_head_timer")
+
+    def __init__(self, *args: Any, head_timeout: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timeout = head_timeout
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_later(self._head_timeout, self._head_too_slow)
+        elif self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().connection_lost(exc)
+
+    def _head_too_slow(self) -> None:
+        self._head_timer = None
+        waiter = self._waiter
+        if self.transport is None or waiter is None or waiter.done():
+            return
+        error = RequestTooSlow(f"The request's headers did not arrive within {self._head_timeout:g} seconds.")
+        self.transport.write(_raw_answer(error))
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer when no handler could answer: the request was not HTTP, or the house failed."""
+        error = _protocol_error(status, exc)
+        if error.status >= 500:
+            _log.error("request failed unforeseen", request_id=request_id_of(request), exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("the answer had begun when it failed")
+        answer = error_response(error, headers={HEADER: request_id_of(request)})
+        answer.force_close()
+        return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send `resp`; an HTTPException that no middleware saw (a bad ``Expect``) is put in the envelope."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = error_response(
+                http_error(resp.status, resp.reason), headers={HEADER: request_id_of(request)}
+            )
+        return await super().finish_response(request, resp, start_time)
+
+
+class _ConnectionServer(web.Server):
+    """aiohttp's low-level server, making connections of ours."""
+
+    def __init__(self, made: web.Server, head_timeout: float) -> None:
+        super().__init__(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=made._loop,
+            **made._kwargs,
+        )
+        self._head_timeout = head_timeout
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, head_timeout=self._head_timeout, **self._kwargs)
+
+
+class ConnectionRunner(web.AppRunner):
+    """Runs an application with everything that it takes for granted.
+
+    Bodies are decoded by `read_body` alone, a client's disconnect cancels its handler, and nothing is
+    written to aiohttp's access log. `head_timeout` and `idle_timeout` are in seconds.
+    """
+
+    __slots__ = ("_head_timeout",)
+
+    def __init__(
+        self, app: web.Application, *, head_timeout: float = HEAD_TIMEOUT, idle_timeout: float = IDLE_TIMEOUT
+    ) -> None:
+        super().__init__(
+            app,
+            auto_decompress=False,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=idle_timeout,
+            lingering_time=_LINGER,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+        )
+        self._head_timeout = head_timeout
+
+    async def _make_server(self) -> web.Server:
+        return _ConnectionServer(await super()._make_server(), self._head_timeout)
+
+
+def _protocol_error(status: int, exc: BaseException | None) -> MaestroError:
+    # What was sent is never echoed: a broken header may be the one with the key.
+    if status >= 500:
+        return InternalError("The daemon failed to serve this request; its log says more.", status=status)
+    if isinstance(exc, LineTooLong):
+        return RequestInvalid(
+            f"The request line or a header is longer than {_LONGEST_LINE // 1024} KiB.",
+            status=431,
+            code="header_too_large",
+        )
+    if isinstance(exc, BadHttpMethod) and "HTTPS" in exc.message:
+        return RequestInvalid("This port speaks plain HTTP; use an http:// URL.", code="bad_http_request")
+    return RequestInvalid("The request is not valid HTTP.", status=status, code="bad_http_request")
+
+
+def _raw_answer(error: MaestroError) -> bytes:
+    """The same answer as bytes, for a connection on which there is no request yet."""
+    response = error_response(error, headers={HEADER: new_request_id()})
+    body = json.dumps(error.envelope())
+    head = [
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
+        *(f"{name}: {value}" for name, value in response.headers.items() if name.lower() != "content-length"),
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

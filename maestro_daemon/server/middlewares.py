@@ -1,0 +1,66 @@
+"""What stands around every handler: the request id, and errors as answers."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from maestro_daemon.errors import MaestroError
+from maestro_daemon.server.error_answers import InternalError, error_response
+from maestro_daemon.server.paths import method_not_allowed, unknown_path
+from maestro_daemon.server.request_id import request_id_of
+
+_log = structlog.get_logger("maestro_daemon.server")
+
+
+@web.middleware
+async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into an answer in OpenAI's envelope. The outermost middleware.
+
+    An exception after an answer has begun ends the connection: a second answer would stand inside the first.
+    """
+    request_id_of(request)
+    try:
+        return await handler(request)
+    except Exception as error:
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError("the client is gone") from error
+        answer = answer_for(request, error)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("the answer had begun when the handler failed") from error
+        return answer
+
+
+def answer_for(request: web.Request, error: Exception) -> web.StreamResponse:
+    """The answer for anything that was raised while serving `request`; the unforeseen is logged."""
+    if isinstance(error, MaestroError):
+        return error_response(error)
+    if isinstance(error, web.HTTPException):
+        return _http_answer(request, error)
+    request_id = request_id_of(request)
+    _log.error("request failed unforeseen", request_id=request_id, path=request.path, exc_info=error)
+    return error_response(
+        InternalError(f"The daemon failed to serve this request; its log says more under {request_id}.")
+    )
+
+
+def _http_answer(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    if error.status < 400:
+        return error
+    if isinstance(error, web.HTTPNotFound):
+        return error_response(unknown_path(request.method, request.path))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return error_response(method_not_allowed(request.method, request.path, allowed))
+    return error_response(http_error(error.status, error.reason))
+
+
+def http_error(status: int, reason: str) -> MaestroError:
+    """The error for an HTTP status of aiohttp's own making."""
+    return MaestroError(
+        f"The request cannot be served: {reason}.",
+        status=status,
+        code="bad_http_request" if status < 500 else "internal_error",
+        type="invalid_request_error" if status < 500 else "server_error",
+    )
