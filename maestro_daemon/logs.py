@@ -1,0 +1,250 @@
+"""Logs: one line per event, written by a thread of its own, so that logging neither blocks nor raises.
+
+A line passes: bound context, level, time, `redaction`, rendering (JSON, or text for people), and a bounded
+queue. When stderr does not take the lines fast enough they are dropped, counted, and the count is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import select
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from maestro_daemon.providers.secret import Secret
+from maestro_daemon.redaction import Redaction
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+_QUEUE_LINES: Final = 2000
+_LONGEST_LINE: Final = 16 * 1024
+_BATCH: Final = 64
+_COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
+_LIBRARY_LEVEL: Final = logging.WARNING
+
+
+class LineWriter:
+    """Writes lines to a file descriptor from its own thread. `put` returns at once, whatever happens.
+
+    `report` makes the line that says how many were dropped.
+    """
+
+    def __init__(self, descriptor: int, report: Callable[[int], bytes]) -> None:
+        self._descriptor = descriptor
+        self._report = report
+        # A SimpleQueue's put takes no lock that another thread could hold on to.
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._dropped = 0
+        self._said = 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="log writer", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Queue one line (without its end), or count it as dropped."""
+        if self._closed or self._lines.qsize() >= _QUEUE_LINES:
+            self._dropped += 1
+        else:
+            self._lines.put(line)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is queued, for at most `timeout` seconds."""
+        if not self._closed:
+            self._closed = True
+            self._lines.put(None)
+            self._thread.join(timeout)
+
+    def _work(self) -> None:
+        open_ = True
+        while open_:
+            lines = [self._lines.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(lines) < _BATCH and lines[-1] is not None:
+                    lines.append(self._lines.get_nowait())
+            open_ = lines[-1] is not None
+            if dropped := self._dropped - self._said:
+                self._said += dropped
+                lines.insert(0, self._report(dropped))
+            with contextlib.suppress(OSError):  # nobody is left to be told
+                self._write(b"".join(line + b"\n" for line in lines if line is not None))
+
+    def _write(self, text: bytes) -> None:
+        while text:
+            try:
+                text = text[os.write(self._descriptor, text) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+
+
+class Logs:
+    """The configured logs of the process; `close` writes what is left and gives the standard library back."""
+
+    def __init__(self, writer: LineWriter, redaction: Redaction, bridge: logging.Handler) -> None:
+        self._writer = writer
+        self._redaction = redaction
+        self._bridge = bridge
+        self._root_level = logging.getLogger().level
+
+    def keep_out(self, secrets: Iterable[Secret]) -> None:
+        """Never let the values of these secrets into a line again, wherever they turn up."""
+        self._redaction.keep_out(secret.reveal() for secret in secrets)
+
+    def close(self) -> None:
+        """Write the lines that are queued (2 s at most) and end the thread."""
+        root = logging.getLogger()
+        root.removeHandler(self._bridge)
+        root.setLevel(self._root_level)
+        logging.captureWarnings(capture=False)
+        structlog.reset_defaults()
+        self._writer.close()
+
+
+def configure(*, level: str = "info", json: bool | None = None, descriptor: int = 2) -> Logs:
+    """Make structlog and the standard library's logging write to `descriptor` (stderr).
+
+    `level` is one of `LEVELS`; libraries are heard from `warning` up, unless it is `debug`. `json` chooses
+    the form; None means text on a terminal and JSON elsewhere.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    terminal = os.isatty(descriptor)
+    redaction = Redaction()
+    colours = terminal and "NO_COLOR" not in os.environ
+    render = _render_json if json or (json is None and not terminal) else _text_renderer(colours)
+
+    def finish(_logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
+        try:
+            fields = redaction.of_fields(_complete(event, method))
+            line = redaction.of_line(render(fields))
+            if len(line) > _LONGEST_LINE:
+                line = redaction.of_line(render({**dict(list(fields.items())[:3]), "left_out": len(line)}))
+            return line.encode(errors="replace")
+        except Exception as error:  # noqa: BLE001  (a log line must never cost a request)
+            return b'{"level":"error","event":"a log line could not be made","error":"%b"}' % (
+                type(error).__name__.encode()
+            )
+
+    def report(count: int) -> bytes:
+        return finish(None, "warning", {"event": "log lines dropped", "count": count})
+
+    writer = LineWriter(descriptor, report)
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, finish],
+        wrapper_class=_unraising(number),
+        logger_factory=lambda *_: _Sink(writer),
+        cache_logger_on_first_use=False,
+    )
+    bridge = _Bridge(writer, finish)
+    logs = Logs(writer, redaction, bridge)
+    root = logging.getLogger()
+    root.addHandler(bridge)
+    root.setLevel(logging.DEBUG if number <= logging.DEBUG else max(number, _LIBRARY_LEVEL))
+    logging.captureWarnings(capture=True)
+    return logs
+
+
+class _Sink:
+    """What structlog calls last: every level's method queues the line."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = self.msg = writer.put
+        self.warn = self.fatal = self.failure = self.exception = self.err = self.log = writer.put
+
+
+class _Bridge(logging.Handler):
+    """Records of the standard library's loggers, as lines like all others."""
+
+    def __init__(self, writer: LineWriter, finish: Any) -> None:
+        super().__init__()
+        self._writer = writer
+        self._finish = finish
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001  (a library's format string may not fit its arguments)
+            text = str(record.msg)
+        event = {"event": text, "logger": record.name, "exc_info": record.exc_info}
+        self._writer.put(self._finish(None, record.levelname.lower(), event))
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        # No lock: a line is one put into a queue that needs none.
+        self.emit(record)
+        return True
+
+
+def _unraising(number: int) -> type[Any]:
+    """structlog's bound logger from level `number` up, whose methods swallow what goes wrong in them."""
+    bound = structlog.make_filtering_bound_logger(number)
+
+    def guarded(name: str) -> Any:
+        method = getattr(bound, name)
+
+        def log(self: Any, event: Any = "", *arguments: Any, **fields: Any) -> None:
+            try:
+                method(self, event, *arguments, **fields)
+            except Exception:  # noqa: BLE001  (a log line must never cost a request)
+                with contextlib.suppress(Exception):
+                    method(self, "a log line could not be made", failed=str(event)[:200])
+
+        return log
+
+    names = ("debug", "info", "warning", "warn", "error", "exception", "critical", "fatal")
+    return type("UnraisingLogger", (bound,), {name: guarded(name) for name in names})
+
+
+def _complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
+    """Time, level and event first, an exception's traceback as text, then the fields."""
+    fields = dict(event)
+    exc_info = fields.pop("exc_info", None)
+    fields.pop("stack_info", None)
+    level = "error" if method == "exception" else method
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = {"time": now, "level": level, "event": fields.pop("event", ""), **fields}
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    elif isinstance(exc_info, BaseException):
+        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+    if isinstance(exc_info, tuple) and exc_info[0] is not None:
+        line["traceback"] = "".join(traceback.format_exception(*exc_info, limit=-20)).rstrip()
+    return line
+
+
+def _render_json(line: Mapping[str, Any]) -> str:
+    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _text_renderer(colours: bool) -> Any:
+    def paint(text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colours else text
+
+    def render(line: Mapping[str, Any]) -> str:
+        fields = dict(line)
+        time, level = fields.pop("time"), fields.pop("level")
+        event, trace = str(fields.pop("event")), fields.pop("traceback", "")
+        words = [time[11:19], paint(f"{level:<7}", _COLOURS.get(level, "0")), _plain(event, quote=False)]
+        words += [f"{paint(name, '36')}={_plain(value)}" for name, value in fields.items()]
+        # A traceback keeps its lines, and nothing else that moves a terminal's cursor.
+        body = "".join("\n" + _plain(each, quote=False) for each in trace.split("\n")) if trace else ""
+        return " ".join(words) + body
+
+    return render
+
+
+def _plain(value: Any, *, quote: bool = True) -> str:
+    """A value as one line of printable text: what came from outside must not write lines of its own."""
+    if isinstance(value, str):
+        if value.isprintable() and (not quote or (value and not set(value) & set(" \"'="))):
+            return value
+        return repr(value) if quote else "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

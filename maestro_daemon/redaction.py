@@ -1,0 +1,89 @@
+"""Keeping secrets out of log lines: by the names of fields, by known values, and by the look of a key."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from maestro_daemon.providers.secret import MASK, Secret
+
+_SECRET_NAME: Final = re.compile(
+    r"(?:^|[_.-])(?:(?:proxy[_-]?)?authorization|api[_-]?keys?|token|secrets?|passwords?|passwd|"
+    r"credentials?|(?:set[_-]?)?cookies?|private[_-]?key|bearer)$",
+    re.IGNORECASE,
+)
+_SECRET_LOOK: Final = re.compile(
+    r"(?i:\bbearer\s+)[^\s\"',;]{6,}"
+    r"|\bsk-[A-Za-z0-9_-]{8,}"
+    r"|\b(?:gh[a-z]|github_pat|hf|xox[a-z]|glpat)[_-][A-Za-z0-9_-]{16,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+)
+_SHORTEST: Final = 6
+_DEEPEST: Final = 6
+_WIDEST: Final = 100
+_LONGEST: Final = 2048
+_LONGEST_TRACEBACK: Final = 8192
+
+
+class Redaction:
+    """Replaces secrets by ``***``. Values given to `keep_out` never pass, in whichever field they stand."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+
+    def keep_out(self, values: Iterable[str]) -> None:
+        """Know these secrets from now on. Those under 6 characters cannot be told from words and are left."""
+        for value in values:
+            if len(value) >= _SHORTEST:
+                # As they look inside JSON and inside a Python repr, too.
+                self._values |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+                self._values.add(repr(value)[1:-1])
+        longest_first = sorted(self._values, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def of_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a line, with everything masked whose name says that it is a secret."""
+        return {name: self._value(name, value, 0) for name, value in fields.items()}
+
+    def of_line(self, line: str) -> str:
+        """A rendered line, with known secrets and what looks like one masked."""
+        if self._known is not None:
+            line = self._known.sub(MASK, line)
+        return _SECRET_LOOK.sub(MASK, line)
+
+    def _value(self, name: str, value: Any, depth: int) -> Any:
+        if isinstance(value, Secret) or (_SECRET_NAME.search(name) and value is not None):
+            return MASK
+        if isinstance(value, str):
+            return _short(value, _LONGEST_TRACEBACK if name == "traceback" else _LONGEST)
+        if isinstance(value, int):
+            return value if -(2**63) <= value < 2**63 else str(value)
+        if isinstance(value, float) or value is None:
+            return value
+        if depth >= _DEEPEST:
+            return "…"
+        if isinstance(value, BaseModel):
+            return _short(repr(value), _LONGEST)
+        if isinstance(value, Mapping):
+            some = list(value.items())[:_WIDEST]
+            return {_short(str(key), 200): self._value(str(key), each, depth + 1) for key, each in some}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._value("", each, depth + 1) for each in list(value)[:_WIDEST]]
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"<{len(value)} bytes>"
+        try:
+            return _short(str(value), _LONGEST)
+        except Exception:  # noqa: BLE001  (anybody's __str__)
+            return f"<{type(value).__name__}>"
+
+
+def _short(text: str, longest: int) -> str:
+    """At most so many characters (the end of a traceback says most), without unpaired surrogates."""
+    if len(text) > longest:
+        text = f"{text[: longest // 4]} … {text[-longest * 3 // 4 :]}"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
