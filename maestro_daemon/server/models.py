@@ -1,0 +1,146 @@
+"""``GET /v1/models``: OpenAI's list, and in the same object the one that Codex reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from maestro_daemon.errors import ModelUnknown
+from maestro_daemon.protocol import json
+from maestro_daemon.providers.provider import Model
+from maestro_daemon.server.codex_models import codex_entry, coding_agent_prompt
+from maestro_daemon.server.offer import Offer
+from maestro_daemon.server.paths import API_PREFIXES
+
+_OWNER = "maestro-daemon"
+_LONGEST_ECHO = 128
+
+
+class ModelsPage:
+    """The list as it stands, built when the offer has changed. Reads the prompt's file when made.
+
+    `created` (unix seconds) is said of models whose upstream does not say when they were made.
+    """
+
+    def __init__(self, offer: Offer, *, created: int) -> None:
+        self._offer = offer
+        self._created = created
+        self._prompt = coding_agent_prompt()
+        self._seen: list[Any] | None = None
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._body = b""
+        self._etag = ""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The list and its single entries, under every prefix."""
+        return [
+            route
+            for prefix in API_PREFIXES
+            for route in (
+                web.get(f"{prefix}/models", self.list_all),
+                web.get(f"{prefix}/models/{{id:.+}}", self.show_one),
+            )
+        ]
+
+    async def list_all(self, request: web.Request) -> web.StreamResponse:
+        """The whole list, with a strong ETag."""
+        self._refresh()
+        headers = {"etag": self._etag, "cache-control": "no-cache"}
+        if _matches(request.headers.getall("If-None-Match", ()), self._etag):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=self._body, headers=headers, content_type="application/json")
+
+    async def show_one(self, request: web.Request) -> web.StreamResponse:
+        """One entry of OpenAI's list; a bare id that exactly one provider lists is known as well."""
+        self._refresh()
+        wanted = request.match_info["id"]
+        entry = self._entries.get(wanted) or self._bare(wanted)
+        if entry is None:
+            shown = wanted if len(wanted) <= _LONGEST_ECHO else wanted[:_LONGEST_ECHO] + "…"
+            raise ModelUnknown(
+                f"The model {shown!r} is not listed here; GET /v1/models lists what is.", param="model"
+            )
+        return web.Response(body=json.dumps(entry), content_type="application/json")
+
+    def _bare(self, wanted: str) -> dict[str, Any] | None:
+        found = [
+            entry
+            for provider in self._offer.providers
+            if (entry := self._entries.get(f"{provider}/{wanted}")) is not None
+        ]
+        return {**found[0], "id": wanted} if len(found) == 1 else None
+
+    def _refresh(self) -> None:
+        offer = self._offer
+        auto = offer.auto()
+        seen: list[Any] = [auto, *(offer.catalogue.models(provider) for provider in offer.providers)]
+        if self._seen is not None and all(map(_is_same, self._seen, seen)):
+            return
+        names = _names(offer, auto)
+        self._entries = {name: self._entry(name, targets) for name, targets in names.items()}
+        document = {
+            "object": "list",
+            "data": list(self._entries.values()),
+            "models": [
+                entry
+                for priority, (name, targets) in enumerate(names.items())
+                if (entry := self._codex_entry(name, targets, priority)) is not None
+            ],
+        }
+        self._body = json.dumps(document)
+        self._etag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
+        self._seen = seen
+
+    def _codex_entry(self, name: str, targets: Sequence[str], priority: int) -> dict[str, Any] | None:
+        models = [self._offer.model(target) for target in targets]
+        return codex_entry(name, models=models, priority=priority, prompt=self._prompt)
+
+    def _entry(self, name: str, targets: Sequence[str]) -> dict[str, Any]:
+        models = [self._offer.model(target) for target in targets]
+        known = [model for model in models if model is not None]
+        own = len(targets) == 1 and targets[0] == name
+        entry: dict[str, Any] = {
+            "id": name,
+            "object": "model",
+            "created": _created(known[0], self._created) if own and known else self._created,
+            "owned_by": name.partition("/")[0] if own else _OWNER,
+        }
+        if own and known and known[0].name:
+            entry["name"] = known[0].name
+        for field in ("context_window", "max_output_tokens"):
+            said = [value for model in known if (value := getattr(model, field))]
+            if said:
+                entry[field] = min(said)
+        return entry
+
+
+def _names(offer: Offer, auto: str | None) -> dict[str, Sequence[str]]:
+    """Every model name on offer with the targets that may serve it, in the order of the list."""
+    names: dict[str, Sequence[str]] = dict(offer.routes)
+    if auto is not None:
+        names.setdefault("auto", (auto,))
+    for provider in offer.providers:
+        for model in offer.catalogue.models(provider) or ():
+            target = f"{provider}/{model.id}"
+            names.setdefault(target, (target,))
+    return names
+
+
+def _created(model: Model, otherwise: int) -> int:
+    said = model.details.get("created")
+    return said if type(said) is int and said > 0 else otherwise
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, str) and one == other)
+
+
+def _matches(headers: Sequence[str], etag: str) -> bool:
+    for header in headers:
+        for said in header.split(","):
+            if said.strip() == "*" or said.strip().removeprefix("W/") == etag:
+                return True
+    return False
