@@ -8,8 +8,8 @@ embedded model; between them a router spreads the work and moves on when a targe
 #
 #   0  errors, request, events, deltas      the words: what is said
 #   1  protocol/                            sans-IO: bytes and objects in, bytes and objects out
-#   2  upstream/                            talking to upstreams over HTTP
 #   2  providers/                           the contract of a provider, hooks, registry, catalogue
+#      upstream/                            talking to upstreams over HTTP, in either dialect
 #      plugin                               the one module that a plugin imports
 #   3  routing/                             choosing targets and trying them in turn
 #   4  server/                              the front door: aiohttp.web

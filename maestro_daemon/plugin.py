@@ -48,8 +48,14 @@ from maestro_daemon.providers.provider import (
 )
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import ResponseRequest
+from maestro_daemon.upstream.http import HttpUpstream
+from maestro_daemon.upstream.responses import CARRIED as CARRIED_HEADERS
+from maestro_daemon.upstream.responses import ResponsesUpstream
 
 __all__ = [
+    "CARRIED_HEADERS",
+    "HttpUpstream",
+    "ResponsesUpstream",
     "Accepted",
     "AnnotationDelta",
     "Attempt",

@@ -29,7 +29,7 @@ _log: Final = structlog.get_logger(__name__)
 class Notices(Protocol):
     """Where finished attempts are told."""
 
-    def attempt_finished(self, request: ResponseRequest, attempt: Attempt) -> None:
+    def maestro_attempt_finished(self, *, request: ResponseRequest, attempt: Attempt) -> None:
         """One attempt ended; must not raise."""
         ...
 
@@ -200,7 +200,7 @@ class Router:
 
     def _finish(self, request: ResponseRequest, attempt: Attempt, began: float) -> None:
         attempt.duration = self._clock() - began
-        self._notices.attempt_finished(request, attempt)
+        self._notices.maestro_attempt_finished(request=request, attempt=attempt)
 
     def _aim(self, request: ResponseRequest, target: Target) -> ResponseRequest:
         sent, dropped = aimed(request, target, self._memory)

@@ -30,6 +30,7 @@ IDLE_TIMEOUT = 75.0
 
 _LONGEST_LINE = 16 * 1024
 _LINGER = 5.0
+_SHUTDOWN = 0.5  # streams are drained before; what is still open then is not waited for
 
 _log = structlog.get_logger("maestro_daemon.server")
 
@@ -140,6 +141,7 @@ class ConnectionRunner(web.AppRunner):
             access_log=None,
             keepalive_timeout=idle_timeout,
             lingering_time=_LINGER,
+            shutdown_timeout=_SHUTDOWN,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
         )

@@ -1,0 +1,189 @@
+"""``POST /v1/responses``: the request is read, routed, and answered as JSON or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from maestro_daemon.errors import MaestroError
+from maestro_daemon.protocol import sse
+from maestro_daemon.protocol.guard import Guard
+from maestro_daemon.providers.notices import Outcome
+from maestro_daemon.providers.registry import Notices
+from maestro_daemon.request import ResponseRequest
+from maestro_daemon.routing.router import Progress, ResponseStream, Router
+from maestro_daemon.server.access import CLIENT
+from maestro_daemon.server.body import read_body
+from maestro_daemon.server.error_answers import InternalError, error_response
+from maestro_daemon.server.headers import carried, passed_back
+from maestro_daemon.server.request_id import request_id_of
+from maestro_daemon.server.stream_writer import Keepalive, StreamWriter
+from maestro_daemon.server.validation import parse_request
+
+_log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the handler is bounded by: `max_body` in bytes, the others in seconds."""
+
+    max_body: int
+    body_timeout: float
+    keepalive: float
+    send_timeout: float
+
+
+class ResponsesHandler:
+    """The handler of the Responses route; one object for all requests."""
+
+    def __init__(self, router: Router, notices: Notices, limits: Limits) -> None:
+        self._router = router
+        self._notices = notices
+        self._limits = limits
+        self.in_flight = 0
+        self.answered = 0
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """Answer one ``POST``. Whatever goes wrong is an HTTP error before the first byte, an event after."""
+        began = time.monotonic()
+        outcome = Outcome()
+        progress = Progress()
+        outcome.attempts = progress.attempts
+        wanted: ResponseRequest | None = None
+        self.in_flight += 1
+        try:
+            raw = await read_body(request, limit=self._limits.max_body, timeout=self._limits.body_timeout)
+            wanted = parse_request(
+                raw,
+                headers=carried(request.headers),
+                client=request.get(CLIENT, ""),
+                request_id=request_id_of(request),
+            )
+            with structlog.contextvars.bound_contextvars(
+                request_id=wanted.request_id, client=wanted.client or None, model=wanted.asked_model
+            ):
+                if wanted.stream:
+                    return await self._stream(request, wanted, progress, outcome, began)
+                return await self._json(wanted, progress, outcome)
+        except asyncio.CancelledError:
+            _left(outcome)
+            raise
+        except ConnectionError:
+            _left(outcome)
+            raise asyncio.CancelledError from None
+        except MaestroError as error:
+            outcome.error = error
+            answer = error_response(error, headers=_house_headers(progress))
+            outcome.http_status = answer.status
+            return answer
+        except Exception as error:  # noqa: BLE001  (logged; the client gets an answer whatever failed)
+            _log.exception("request failed", request_id=request_id_of(request))
+            outcome.error = _internal(error)
+            outcome.http_status = 500
+            return error_response(outcome.error, headers=_house_headers(progress))
+        finally:
+            self.in_flight -= 1
+            self.answered += 1
+            outcome.target = progress.target
+            outcome.duration = time.monotonic() - began
+            if wanted is not None:
+                self._notices.maestro_response_finished(request=wanted, outcome=outcome)
+
+    async def _json(self, wanted: ResponseRequest, progress: Progress, outcome: Outcome) -> web.Response:
+        completed = await self._router.complete(wanted, progress)
+        outcome.status = str(completed.response.get("status", "completed"))
+        outcome.usage = _usage(completed.response)
+        headers = passed_back(completed.headers, asked_model=wanted.asked_model)
+        headers.update(_house_headers(progress))
+        return web.Response(body=completed.body, headers=headers, content_type="application/json")
+
+    async def _stream(
+        self,
+        request: web.Request,
+        wanted: ResponseRequest,
+        progress: Progress,
+        outcome: Outcome,
+        began: float,
+    ) -> web.StreamResponse:
+        stream = await self._router.stream(wanted, progress)
+        told = len(progress.attempts)
+        headers = passed_back(stream.headers, asked_model=wanted.asked_model)
+        headers.update(_house_headers(progress))
+        headers["content-type"] = "text/event-stream; charset=utf-8"
+        headers["cache-control"] = "no-cache"
+        headers["x-accel-buffering"] = "no"
+        response = web.StreamResponse(headers=headers)
+        async with stream as events:
+            await response.prepare(request)
+            async with StreamWriter(response, request.transport, self._limits.send_timeout) as writer:
+                guard = Guard(wanted, writer.send, store=stream.store)
+                guard.preamble()
+                keepalive = Keepalive(writer, self._limits.keepalive, guard.keepalive)
+                try:
+                    async for event in events:
+                        if outcome.first_output_after is None:
+                            outcome.first_output_after = time.monotonic() - began
+                            if len(progress.attempts) > told:
+                                writer.send_raw(_fallback_comment(progress))
+                        guard.take(event)
+                        if guard.ended:
+                            break
+                        if not writer.has_room:
+                            await writer.room()
+                except MaestroError as error:
+                    outcome.error = error
+                    guard.fail(error)
+                except Exception as error:  # noqa: BLE001  (logged; the stream is ended well)
+                    _log.exception("stream failed")
+                    outcome.error = _internal(error)
+                    guard.fail(outcome.error)
+                finally:
+                    keepalive.cancel()
+                writer.send_raw(sse.DONE)
+                self._settle(wanted, stream, guard, outcome)
+        return response
+
+    def _settle(
+        self, wanted: ResponseRequest, stream: ResponseStream, guard: Guard, outcome: Outcome
+    ) -> None:
+        outcome.status = str(guard.response.get("status"))
+        outcome.usage = _usage(guard.response)
+        if stream.target is not None:
+            self._router.remember(wanted, stream.target, guard.response, guard.upstream_id)
+
+
+def _left(outcome: Outcome) -> None:
+    """The client went away; one that had its whole answer (Codex does not wait for the end) is no loss."""
+    if outcome.status == "refused":
+        outcome.status = "disconnected"
+        outcome.http_status = 499
+
+
+def _internal(cause: Exception) -> InternalError:
+    error = InternalError("Something went wrong inside the gateway; its log has the details.")
+    error.__cause__ = cause
+    return error
+
+
+def _house_headers(progress: Progress) -> dict[str, str]:
+    if not progress.attempts:
+        return {}
+    return {
+        "x-maestro-target": progress.target.encode("ascii", "replace").decode(),
+        "x-maestro-attempts": str(len(progress.attempts)),
+    }
+
+
+def _fallback_comment(progress: Progress) -> bytes:
+    return sse.comment(f"maestro target={progress.target} attempts={len(progress.attempts)}")
+
+
+def _usage(response: Mapping[str, Any]) -> dict[str, Any] | None:
+    usage = response.get("usage")
+    return usage if isinstance(usage, dict) else None

@@ -1,0 +1,70 @@
+"""OpenAI as an upstream: every event and every answer passes as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from maestro_daemon.plugin import (
+    CARRIED_HEADERS,
+    HttpUpstream,
+    Model,
+    Reply,
+    ResponseEvent,
+    ResponseRequest,
+    ResponsesUpstream,
+    UpstreamBroken,
+)
+from maestro_openai.options import OpenAIOptions
+
+# Read by OpenAI alone: Codex's turn state and metadata, and who asks.
+_OPENAI_HEADERS = ("x-codex-", "x-openai-", "originator", "version")
+
+
+class OpenAIProvider:
+    """One OpenAI account."""
+
+    def __init__(self, name: str, options: OpenAIOptions) -> None:
+        self.name = name
+        headers = {**options.headers, "authorization": f"Bearer {options.api_key.reveal()}"}
+        if options.organization is not None:
+            headers["openai-organization"] = options.organization
+        if options.project is not None:
+            headers["openai-project"] = options.project
+        self._http = HttpUpstream(
+            options.base_url,
+            provider=name,
+            headers=headers,
+            connect_timeout=options.connect_timeout,
+            first_byte_timeout=options.first_byte_timeout,
+            idle_timeout=options.idle_timeout,
+            max_concurrent=options.max_concurrent,
+        )
+        self._responses = ResponsesUpstream(self._http, carries=(*CARRIED_HEADERS, *_OPENAI_HEADERS))
+
+    def keeps_responses(self, model: str) -> bool:
+        """OpenAI keeps responses, so that they can be continued by their id."""
+        return True
+
+    async def models(self) -> Sequence[Model]:
+        """``GET /models``; entries without an id are left out."""
+        listed = await self._http.get_json("/models")
+        data = listed.get("data") if isinstance(listed, dict) else None
+        if not isinstance(data, list):
+            raise UpstreamBroken(f"{self.name} answered /models with something else than a list of models.")
+        return [
+            Model(entry["id"], details={key: value for key, value in entry.items() if key != "id"})
+            for entry in data
+            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+        ]
+
+    async def complete(self, request: ResponseRequest) -> Reply:
+        """The whole answer, byte for byte."""
+        return await self._responses.complete(request)
+
+    def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
+        """The answer's events, byte for byte."""
+        return self._responses.stream(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
