@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from typing import Any
 
 import pytest
+import structlog.testing
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
@@ -20,6 +22,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def _blockbuster() -> Iterator[BlockBuster]:
     with blockbuster_ctx() as blockbuster:
         yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """The log lines of the test so far: ``event``, ``log_level`` and the fields. Nothing is printed."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ class ServerOptions(Table):
     """A client that takes none of its answer for this long is dropped."""
 
     header_timeout: Timeout = 30.0
-    """How long a client may take to send a request's headers, and a connection may be idle."""
+    """How long a client may take to send a request's headers."""
 
     body_timeout: Timeout = 120.0
     """How long a client may take to send a request's body."""

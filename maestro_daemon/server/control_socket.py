@@ -1,0 +1,134 @@
+"""The control socket: where it is, and how a command, without any event loop, asks the running daemon."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from maestro_daemon.errors import MaestroError
+from maestro_daemon.protocol import json
+
+NAME: Final = "control.sock"
+_SYSTEM_SOCKET: Final = Path("/run/maestro-daemon", NAME)
+_LARGEST_ANSWER: Final = 64 * 2**20
+_LONGEST_PATH: Final = 107
+
+
+class ControlUnreachable(MaestroError):
+    """No daemon answers on the control socket; the message is the sentence for the user."""
+
+
+def default_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the daemon puts its socket: ``$RUNTIME_DIRECTORY``, else ``$XDG_RUNTIME_DIR/maestro-daemon``.
+
+    A login without a runtime directory (a container, a bare ssh) has the state directory instead, which is
+    private as well.
+    """
+    environ = os.environ if environ is None else environ
+    if given := environ.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0], NAME)
+    if given := environ.get("XDG_RUNTIME_DIR"):
+        return Path(given, "maestro-daemon", NAME)
+    state = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME") or "~", ".local", "state")
+    return Path(state, "maestro-daemon", NAME).expanduser()
+
+
+def find(environ: Mapping[str, str] | None = None) -> Path:
+    """The socket to ask: the user's own daemon if there is one, else the system's, else the default path."""
+    own = default_path(environ)
+    if not is_socket(own) and is_socket(_SYSTEM_SOCKET):
+        return _SYSTEM_SOCKET
+    return own
+
+
+def is_socket(path: Path) -> bool:
+    """Whether a unix socket stands there, dead or alive."""
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def is_live(path: Path, timeout: float = 2.0) -> bool:
+    """Whether somebody listens there. A listener whose backlog is full counts as one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except (BlockingIOError, TimeoutError, PermissionError):
+            return True
+        return True
+
+
+def too_long(path: Path) -> str | None:
+    """The sentence about a path that no unix socket can have, or None."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        return None
+    return (
+        f"The path of the control socket is longer than {_LONGEST_PATH} bytes: {path}. "
+        "Name another one with --socket."
+    )
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(os.fspath(self._path))
+
+
+def ask(path: Path, what: str, *, timeout: float = 5.0) -> dict[str, Any]:
+    """``GET what`` (``/status``) from the daemon behind the socket: its JSON object.
+
+    Blocks for at most about `timeout` seconds. Raises `ControlUnreachable` with one sentence.
+    """
+    if sentence := too_long(path):
+        raise ControlUnreachable(sentence)
+    connection = _Connection(path, timeout)
+    try:
+        connection.request("GET", what)
+        response = connection.getresponse()
+        body = response.read(_LARGEST_ANSWER)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise ControlUnreachable(
+            f"No maestro-daemon is running here (nobody listens on {path}). "
+            "Start one with 'maestro-daemon serve', or name its socket with --socket."
+        ) from None
+    except PermissionError:
+        raise ControlUnreachable(
+            f"The control socket {path} belongs to another user: only that user and root may ask."
+        ) from None
+    except TimeoutError:
+        raise ControlUnreachable(
+            f"The daemon on {path} did not answer within {timeout:g} s; it may be stuck."
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise ControlUnreachable(f"{path} does not answer as a maestro-daemon: {error}.") from None
+    finally:
+        connection.close()
+    return _document(path, response.status, body)
+
+
+def _document(path: Path, status: int, body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except MaestroError:
+        document = None
+    if not isinstance(document, dict):
+        raise ControlUnreachable(f"{path} does not answer as a maestro-daemon.")
+    if status != 200:
+        error = document.get("error")
+        message = error.get("message") if isinstance(error, dict) else None
+        raise ControlUnreachable(message or f"The daemon answered with status {status}.")
+    return document
