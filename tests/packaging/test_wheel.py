@@ -1,20 +1,18 @@
 """What a user installs: the wheel built from the sdist, in an empty environment."""
 
-import os
 import re
-import select
 import subprocess
 import sys
 import tarfile
-import time
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+
+from tests.support.serving import serving
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
@@ -88,40 +86,11 @@ def test_the_installed_command_knows_the_house_plugins(installed: Path, tmp_path
     assert {"openai", "local"} <= set(result.stdout.split())
 
 
-@pytest.fixture
-def base_url(installed: Path, tmp_path: Path) -> Iterator[str]:
-    """The installed daemon, serving with an empty provider list from a folder that holds only its config."""
-    config = tmp_path / "maestro.toml"
-    config.write_text(
-        '[server]\nport = 0\n\n[providers.home]\nkind = "local"\nbase_url = "http://127.0.0.1:9/v1"\n'
-    )
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
-    log = tmp_path / "log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [installed / "maestro-daemon", "serve", "--config", config],
-            cwd=tmp_path,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-        assert process.stdout is not None
-        try:
-            printed = b""
-            ends = time.monotonic() + 30
-            while not (found := re.search(rb"http://\S+/v1", printed)):
-                readable, _, _ = select.select([process.stdout], [], [], max(0, ends - time.monotonic()))
-                piece = os.read(process.stdout.fileno(), 65536) if readable else b""
-                assert piece, f"serve printed no base URL: {printed!r}\n{log.read_text()}"
-                printed += piece
-            yield found[0].decode()
-        finally:
-            process.terminate()
-            assert process.wait(20) == 0, log.read_text()
-            process.stdout.close()
-
-
-def test_the_installed_daemon_answers_healthz(base_url: str) -> None:
+def test_the_installed_daemon_answers_healthz(installed: Path, tmp_path: Path) -> None:
+    config = '[server]\nport = 0\n\n[providers.home]\nkind = "local"\nbase_url = "http://127.0.0.1:9/v1"\n'
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(base_url.removesuffix("/v1") + "/healthz", timeout=10) as answer:
+    with (
+        serving(config, tmp_path, program=installed / "maestro-daemon") as base_url,
+        opener.open(base_url.removesuffix("/v1") + "/healthz", timeout=10) as answer,
+    ):
         assert answer.status == 200
