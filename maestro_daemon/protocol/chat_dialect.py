@@ -25,7 +25,8 @@ class ChatDialect:
     and for what the upstream wants back unread; None leaves them out. `object_arguments` makes sure that a
     call's arguments are the text of a JSON object, since templates fail on any other.
 
-    Tools: `custom_tools` and `allowed_tools` say that the server knows these forms of OpenAI's.
+    Tools: `tools` False leaves them all out, and refuses a request that forces a call (None: not known, tools
+    are sent). `custom_tools` and `allowed_tools` say that the server knows these forms of OpenAI's.
 
     Fields: `max_tokens_field` is the name for ``max_output_tokens``. `efforts` are the words that
     ``reasoning_effort`` may have (the next lower one stands in for another; None: any word), and
@@ -44,6 +45,7 @@ class ChatDialect:
     reasoning_field: str | None = "reasoning_content"
     opaque_field: str | None = None
     object_arguments: bool = True
+    tools: bool | None = None
     custom_tools: bool = False
     allowed_tools: bool = False
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

@@ -42,6 +42,9 @@ class Toolbox:
             return
         if not isinstance(tools, list):
             raise invalid_type(where, "an array of objects", tools)
+        if tools and self._dialect.tools is False:
+            self._dropped.append(where)
+            return
         for index, tool in enumerate(tools):
             if not isinstance(tool, dict):
                 raise invalid_type(f"{where}[{index}]", "an object", tool)
