@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import shutil
@@ -64,8 +65,7 @@ def main() -> int:
 
 def load(settings: dict[str, Any]) -> Any:
     """Start the server; returns when the model is loaded. RuntimeError if it cannot (stderr says why)."""
-    import xllamacpp  # type: ignore[import-untyped, unused-ignore]  (the wheel may be missing)
-
+    xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = settings["model"]
     params.model_alias = [settings["alias"]]  # a set of names: a str would become its letters
