@@ -25,6 +25,8 @@ from maestro_daemon.errors import (
     UpstreamUnreachable,
 )
 from maestro_daemon.events import Accepted, ResponseEvent
+from maestro_daemon.protocol.chat_dialect import ChatDialect
+from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.providers.hookspecs import Register, hookimpl
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.providers.options import (
@@ -48,18 +50,19 @@ from maestro_daemon.providers.provider import (
 )
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import ResponseRequest
+from maestro_daemon.upstream.chat import ChatUpstream
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import CARRIED as CARRIED_HEADERS
 from maestro_daemon.upstream.responses import ResponsesUpstream
 
 __all__ = [
     "CARRIED_HEADERS",
-    "HttpUpstream",
-    "ResponsesUpstream",
     "Accepted",
     "AnnotationDelta",
     "Attempt",
     "BaseUrl",
+    "ChatDialect",
+    "ChatUpstream",
     "ConfigPath",
     "CredentialsRefused",
     "Delta",
@@ -68,6 +71,7 @@ __all__ = [
     "Finish",
     "Headers",
     "HttpOptions",
+    "HttpUpstream",
     "MaestroError",
     "Model",
     "NativeResponses",
@@ -80,7 +84,9 @@ __all__ = [
     "Reply",
     "RequestInvalid",
     "ResponseEvent",
+    "ResponseReducer",
     "ResponseRequest",
+    "ResponsesUpstream",
     "Secret",
     "ServedBy",
     "Size",
@@ -89,11 +95,11 @@ __all__ = [
     "TextDelta",
     "Timeout",
     "ToolCallDelta",
+    "Unmetered",
     "UpstreamBroken",
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamUnreachable",
-    "Unmetered",
     "Usage",
     "hookimpl",
 ]

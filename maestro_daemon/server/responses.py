@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ from maestro_daemon.server.validation import parse_request
 _log: Final = structlog.get_logger(__name__)
 
 
+_LAST_WORDS: Final = 5.0  # seconds for terminal events to reach their clients
+_STOPPING: Final = "The gateway is being stopped; send the request again."
+
+
+class DaemonStopping(MaestroError):
+    """The daemon ends, and this answer with it."""
+
+    default_status = 503
+    default_code = "server_error"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the handler is bounded by: `max_body` in bytes, the others in seconds."""
@@ -46,8 +58,30 @@ class ResponsesHandler:
         self._router = router
         self._notices = notices
         self._limits = limits
-        self.in_flight = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._all_ended = asyncio.Event()
+        self._ending = False
         self.answered = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered."""
+        return len(self._tasks)
+
+    async def idle(self) -> None:
+        """Wait until no request is being answered."""
+        while self._tasks:
+            self._all_ended.clear()
+            await self._all_ended.wait()
+
+    async def end_streams(self) -> None:
+        """End every answer under way: a stream by its terminal event, a JSON request by a 503."""
+        self._ending = True
+        for task in tuple(self._tasks):
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await self.idle()
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one ``POST``. Whatever goes wrong is an HTTP error before the first byte, an event after."""
@@ -56,7 +90,9 @@ class ResponsesHandler:
         progress = Progress()
         outcome.attempts = progress.attempts
         wanted: ResponseRequest | None = None
-        self.in_flight += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (handlers run in tasks; says so to the type checker)
+        self._tasks.add(task)
         try:
             raw = await read_body(request, limit=self._limits.max_body, timeout=self._limits.body_timeout)
             wanted = parse_request(
@@ -72,6 +108,10 @@ class ResponsesHandler:
                     return await self._stream(request, wanted, progress, outcome, began)
                 return await self._json(wanted, progress, outcome)
         except asyncio.CancelledError:
+            if self._is_ended_by_us(request):
+                outcome.error = DaemonStopping(_STOPPING)
+                outcome.http_status = outcome.error.status
+                return error_response(outcome.error, headers=_house_headers(progress))
             _left(outcome)
             raise
         except ConnectionError:
@@ -88,7 +128,8 @@ class ResponsesHandler:
             outcome.http_status = 500
             return error_response(outcome.error, headers=_house_headers(progress))
         finally:
-            self.in_flight -= 1
+            self._tasks.discard(task)
+            self._all_ended.set()
             self.answered += 1
             outcome.target = progress.target
             outcome.duration = time.monotonic() - began
@@ -139,6 +180,11 @@ class ResponsesHandler:
                 except MaestroError as error:
                     outcome.error = error
                     guard.fail(error)
+                except asyncio.CancelledError:
+                    if not self._is_ended_by_us(request):
+                        raise
+                    outcome.error = DaemonStopping(_STOPPING)
+                    guard.fail(outcome.error)
                 except Exception as error:  # noqa: BLE001  (logged; the stream is ended well)
                     _log.exception("stream failed")
                     outcome.error = _internal(error)
@@ -148,6 +194,15 @@ class ResponsesHandler:
                 writer.send_raw(sse.DONE)
                 self._settle(wanted, stream, guard, outcome)
         return response
+
+    def _is_ended_by_us(self, request: web.Request) -> bool:
+        """Whether a cancellation is `end_streams` and not the client's leaving; if so it is taken back."""
+        transport = request.transport
+        task = asyncio.current_task()
+        if not self._ending or transport is None or transport.is_closing() or task is None:
+            return False
+        task.uncancel()
+        return True
 
     def _settle(
         self, wanted: ResponseRequest, stream: ResponseStream, guard: Guard, outcome: Outcome

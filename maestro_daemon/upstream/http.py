@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -245,7 +246,7 @@ class HttpUpstream:
         elif isinstance(error, _TLS_ERRORS):
             said = f"TLS failed ({error.__class__.__name__})"
         elif isinstance(error, aiohttp.ClientConnectorError):
-            said = error.os_error.strerror or "the connection failed"
+            said = _os_reason(error.os_error)
         elif isinstance(error, aiohttp.ServerDisconnectedError):
             said = "it closed the connection before it answered"
         elif isinstance(error, aiohttp.ClientResponseError):
@@ -258,6 +259,11 @@ class HttpUpstream:
         if isinstance(error, TimeoutError):
             return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
         return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
+
+
+def _os_reason(error: OSError) -> str:
+    # asyncio puts the address where the system's text belongs
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "the connection failed"
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

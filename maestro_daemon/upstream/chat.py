@@ -1,0 +1,133 @@
+"""A translated upstream: it speaks chat completions, and its answer becomes Responses events here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from aiohttp import hdrs
+
+from maestro_daemon.deltas import Finish
+from maestro_daemon.errors import UpstreamBroken
+from maestro_daemon.events import Accepted, ResponseEvent
+from maestro_daemon.protocol import json, sse
+from maestro_daemon.protocol.chat_chunks import ChunkReader
+from maestro_daemon.protocol.chat_dialect import ChatDialect
+from maestro_daemon.protocol.chat_request import chat_call
+from maestro_daemon.protocol.collect import collect
+from maestro_daemon.protocol.reducer import ResponseReducer
+from maestro_daemon.protocol.translatable import check_translated
+from maestro_daemon.request import ResponseRequest
+from maestro_daemon.upstream.http import HttpUpstream, lower_case
+
+_log: Final = structlog.get_logger(__name__)
+_CARRIED: Final = ("traceparent", "tracestate")
+_DONE: Final = b"[DONE]"
+
+
+class ChatUpstream:
+    """``POST /chat/completions`` at one upstream, always asked for a stream.
+
+    `think_tags` reads a leading ``<think>`` block as reasoning; `carries` says which of the client's headers
+    go along, by the beginning of their lower-case names.
+    """
+
+    def __init__(
+        self,
+        http: HttpUpstream,
+        *,
+        think_tags: bool = True,
+        carries: tuple[str, ...] = _CARRIED,
+        path: str = "/chat/completions",
+    ) -> None:
+        self._http = http
+        self._think_tags = think_tags
+        self._carries = carries
+        self._path = path
+
+    async def complete(self, request: ResponseRequest, dialect: ChatDialect) -> dict[str, Any]:
+        """The Response that the stream adds up to. Raises as `stream`."""
+        async with aclosing(self.stream(request, dialect)) as events:
+            return await collect(events)
+
+    async def stream(
+        self, request: ResponseRequest, dialect: ChatDialect
+    ) -> AsyncGenerator[ResponseEvent, None]:
+        """The answer as Responses events, up to its terminal event.
+
+        Raises `RequestInvalid` for what this dialect cannot say, the errors of `HttpUpstream.request`, and
+        `UpstreamBroken` for an answer that makes no sense or stops early.
+        """
+        check_translated(request)
+        call = chat_call(request, dialect)
+        if call.dropped:
+            _log.info("request fields dropped", provider=self._http.provider, dropped=list(call.dropped))
+        headers = {
+            hdrs.ACCEPT: "text/event-stream",
+            **{name: value for name, value in request.headers.items() if name.startswith(self._carries)},
+        }
+        reducer = ResponseReducer(
+            request,
+            names=call.names,
+            provider=dialect.provider or self._http.provider,
+            input_characters=call.input_characters,
+        )
+        reader = ChunkReader(think_tags=self._think_tags)
+        async with self._http.request(
+            "POST", self._path, body=json.dumps(call.body), headers=headers
+        ) as answer:
+            if answer.content_type == "text/html":
+                raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
+            yield Accepted(lower_case(answer.headers))
+            finished = False
+            try:
+                async with aclosing(self._chunks(answer)) as chunks:
+                    async for chunk in chunks:
+                        for delta in reader.feed(chunk):
+                            finished = finished or isinstance(delta, Finish)
+                            for event in reducer.feed(delta):
+                                yield event
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                # After the finish reason only the usage can be missing: the answer itself is whole.
+                if not finished:
+                    raise
+                _log.warning("the upstream was cut off after its answer", provider=self._http.provider)
+        for delta in reader.close():
+            for event in reducer.feed(delta):
+                yield event
+        for event in reducer.finish():
+            yield event
+
+    async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Any, None]:
+        """The parsed chunks of a streamed answer; a whole completion counts as one."""
+        if answer.content_type == "application/json":
+            yield self._parsed(await self._http.read(answer))
+            return
+        decoder = sse.Decoder()
+        try:
+            async for read in answer.content.iter_any():
+                for name, data in decoder.feed(read):
+                    if data == _DONE:
+                        return
+                    if data:
+                        yield self._chunk(name, data)
+            for name, data in decoder.close():
+                if data and data != _DONE:
+                    yield self._chunk(name, data)
+        except sse.RecordTooLarge as error:
+            raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
+
+    def _chunk(self, name: str, data: bytes) -> Any:
+        chunk = self._parsed(data)
+        if name == "error" and isinstance(chunk, Mapping) and not chunk.get("error"):
+            return {"error": chunk}
+        return chunk
+
+    def _parsed(self, data: bytes) -> Any:
+        try:
+            return json.loads(data, keep_surrogates=True)
+        except json.JSONInvalid as error:
+            raise UpstreamBroken(f"{self._http.provider} sent a chunk that is not JSON.") from error
