@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import tracemalloc
+import zlib
+
+import pytest
+from aiohttp import web
+
+from maestro_daemon.server.body import read_body
+from tests.server.test_content_coding import zstd
+from tests.support.edge import Edge, edge, parse_answer
+
+LIMIT = 256 * 1024
+
+
+def receiver(*, limit: int = LIMIT, timeout: float = 20) -> list[web.RouteDef]:  # noqa: ASYNC109
+    async def receive(request: web.Request) -> web.Response:
+        body = await read_body(request, limit=limit, timeout=timeout)
+        return web.json_response({"size": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+
+    return [web.post("/", receive)]
+
+
+async def post(running: Edge, body: bytes, *headers: str) -> tuple[int, str]:
+    answer = await running.ask("POST", "/", *headers, body=body)
+    return answer.status, "" if answer.status == 200 else str(answer.error["code"])
+
+
+PLAIN = b'{"model":"m","input":"hello hello hello"}' * 1000
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (None, PLAIN),
+        ("identity", PLAIN),
+        ("gzip", gzip.compress(PLAIN)),
+        ("deflate", zlib.compress(PLAIN)),
+        ("deflate", zlib.compress(PLAIN)[2:-4]),
+        ("zstd", zstd.compress(PLAIN)),
+        ("gzip, zstd", zstd.compress(gzip.compress(PLAIN))),
+        ("zstd, deflate", zlib.compress(zstd.compress(PLAIN))),
+    ],
+    ids=["none", "identity", "gzip", "zlib", "raw deflate", "zstd", "gzip then zstd", "zstd then deflate"],
+)
+async def test_a_body_arrives_decoded(coding: str | None, body: bytes) -> None:
+    async with edge(receiver()) as running:
+        headers = [] if coding is None else [f"content-encoding: {coding}"]
+        answer = await running.ask("POST", "/", *headers, body=body)
+        assert hashlib.sha256(PLAIN).hexdigest().encode() in answer.body
+
+
+async def test_a_chunked_body_arrives_whole() -> None:
+    async with edge(receiver()) as running:
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (b"a" * 70_000, b"b" * 3))
+        head = (
+            b"POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        answer = parse_answer(await running.raw(head + chunks + b"0\r\n\r\n"))
+        assert b'"size": 70003' in answer.body
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(PLAIN)[:-3]),
+        ("gzip", PLAIN),
+        ("gzip", gzip.compress(PLAIN)[:-8] + b"\0" * 8),
+        ("deflate", zlib.compress(PLAIN)[:-3]),
+        ("zstd", zstd.compress(PLAIN)[:-3]),
+        ("zstd", b"garbage"),
+        ("gzip, zstd", zstd.compress(gzip.compress(PLAIN)[:-3])),
+    ],
+)
+async def test_a_cut_or_corrupt_body_is_a_400(coding: str, body: bytes) -> None:
+    async with edge(receiver()) as running:
+        assert await post(running, body, f"content-encoding: {coding}") == (400, "invalid_content_encoding")
+
+
+async def test_an_unknown_coding_is_a_415_naming_what_is_served() -> None:
+    async with edge(receiver()) as running:
+        answer = await running.ask("POST", "/", "content-encoding: br", body=b"x")
+        assert answer.status == 415
+        assert "gzip, deflate and zstd" in answer.error["message"]
+
+
+async def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not() -> None:
+    async with edge(receiver()) as running:
+        for encode, headers in ((bytes, ()), (gzip.compress, ("content-encoding: gzip",))):
+            assert await post(running, encode(b"x" * LIMIT), *headers) == (200, "")
+            assert await post(running, encode(b"x" * (LIMIT + 1)), *headers) == (413, "request_too_large")
+
+
+async def test_an_announced_size_over_the_limit_is_refused_before_the_body_comes() -> None:
+    async with edge(receiver()) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999\r\n\r\n")
+        answer = parse_answer(await reader.readuntil(b"}}"))
+        assert answer.status == 413
+        assert "256 KiB" in answer.error["message"]
+        assert "max_body" in answer.error["message"]
+        assert answer.headers["connection"] == "close"
+        writer.close()
+
+
+async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes() -> None:
+    async with edge(receiver()) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        writer.write(chunk * 5)
+        assert parse_answer(await reader.readuntil(b"}}")).status == 413
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("coding", "bomb"),
+    [
+        ("gzip", gzip.compress(b"\0" * (64 * 1024 * 1024))),
+        ("zstd", zstd.compress(b"\0" * (64 * 1024 * 1024))),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"\0" * (64 * 1024 * 1024)))),
+    ],
+)
+async def test_a_bomb_is_refused_without_being_unfolded(coding: str, bomb: bytes) -> None:
+    async with edge(receiver()) as running:
+        tracemalloc.start()
+        try:
+            assert (await post(running, bomb, f"content-encoding: {coding}"))[0] == 413
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 16 * LIMIT
+
+
+async def test_the_loop_turns_while_a_large_body_is_decoded() -> None:
+    body = gzip.compress(b"\0" * (32 * 1024 * 1024))
+    async with edge(receiver(limit=64 * 1024 * 1024)) as running:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        assert await post(running, body, "content-encoding: gzip") == (200, "")
+        counting.cancel()
+        assert turns >= 32
+
+
+async def test_a_body_that_does_not_come_is_a_408() -> None:
+    async with edge(receiver(timeout=0.05)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
+        answer = parse_answer(await reader.readuntil(b"}}"))
+        assert (answer.status, answer.error["code"]) == (408, "request_timeout")
+        assert answer.headers["connection"] == "close"
+        writer.close()
+
+
+async def test_broken_chunks_are_a_400() -> None:
+    async with edge(receiver()) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc")
+        writer.write(b"de\r\nzzz\r\n")
+        answer = parse_answer(await reader.readuntil(b"}}"))
+        assert answer.status == 400
+        assert answer.error["type"] == "invalid_request_error"
+        writer.close()
+
+
+async def test_a_client_that_goes_while_sending_ends_the_reading() -> None:
+    ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    reading = asyncio.Event()
+
+    async def receive(request: web.Request) -> web.Response:
+        reading.set()
+        try:
+            await read_body(request, limit=LIMIT, timeout=60)
+        except BaseException as error:
+            ended.set_result(error)
+            raise
+        return web.Response()
+
+    async with edge([web.post("/", receive)]) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
+        await reading.wait()
+        writer.close()
+        assert isinstance(await asyncio.wait_for(ended, 10), asyncio.CancelledError | ConnectionError)
