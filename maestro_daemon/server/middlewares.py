@@ -23,6 +23,8 @@ async def errors_as_answers(request: web.Request, handler: Handler) -> web.Strea
     request_id_of(request)
     try:
         return await handler(request)
+    except web.HTTPRedirection:
+        raise
     except Exception as error:
         if request.transport is None or request.transport.is_closing():
             raise ConnectionResetError("the client is gone") from error
@@ -46,8 +48,6 @@ def answer_for(request: web.Request, error: Exception) -> web.StreamResponse:
 
 
 def _http_answer(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    if error.status < 400:
-        return error
     if isinstance(error, web.HTTPNotFound):
         return error_response(unknown_path(request.method, request.path))
     if isinstance(error, web.HTTPMethodNotAllowed):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import sys
 import tracemalloc
 import zlib
 
@@ -10,13 +11,17 @@ import pytest
 from aiohttp import web
 
 from maestro_daemon.server.body import read_body
-from tests.server.test_content_coding import zstd
 from tests.support.edge import Edge, edge, parse_answer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LIMIT = 256 * 1024
 
 
-def receiver(*, limit: int = LIMIT, timeout: float = 20) -> list[web.RouteDef]:  # noqa: ASYNC109
+def receiver(*, limit: int = LIMIT, timeout: float = 20) -> list[web.RouteDef]:
     async def receive(request: web.Request) -> web.Response:
         body = await read_body(request, limit=limit, timeout=timeout)
         return web.json_response({"size": len(body), "sha256": hashlib.sha256(body).hexdigest()})
