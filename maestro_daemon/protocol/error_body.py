@@ -33,7 +33,8 @@ _OVERFLOW: Final = re.compile(
     r"maximum context length|context length (is |was )?exceeded|prompt is too long"
     r"|exceeds? the (available |maximum |model'?s? )*context (size|length|window)"
     r"|context (window|size|length) (exceeded|overflow|is too small)"
-    r"|input (length|is) (exceeds|too long)|larger than the (maximum )?context"
+    r"|input (length|is) (\(\d+ tokens\) )?(exceeds|too long)|larger than the (maximum )?context"
+    r"|context length (of|is) only \d|n_keep \(\d+\) >= n_ctx"
     r"|longer than the (model'?s? )?(maximum )?context|not enough context"
     r"|greater than the context length|exceeds the model'?s? (maximum )?(length|tokens)",
     re.IGNORECASE,
