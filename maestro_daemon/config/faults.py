@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import types
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from maestro_daemon.config.positions import Positions, Step
+from maestro_daemon.config.positions import Positions
+from maestro_daemon.config.shape import Step, keys_at
 from maestro_daemon.errors import ConfigInvalid
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -122,29 +122,3 @@ def _sentence(
     message = re.sub(r"^(Value error|Assertion failed), ", "", message)
     message = re.sub(r"^(Input|String|List|Dictionary) should ", "must ", message)
     return message[:1].lower() + message[1:] if message.startswith("Must") else message
-
-
-def keys_at(model: type[BaseModel], path: tuple[Step, ...]) -> list[str]:
-    """The keys that a table may hold, `path` steps below a table of `model`."""
-    tables = _tables(model)
-    for step in path:
-        tables = [
-            inner
-            for table in tables
-            for inner in (
-                _tables(table.model_fields[step].annotation)
-                if isinstance(step, str) and step in table.model_fields
-                else [table]
-            )
-        ]
-    return [field.alias or name for table in tables for name, field in table.model_fields.items()]
-
-
-def _tables(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value of this type may be, looking into optionals, arrays and tables of tables."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    origin = get_origin(annotation)
-    if origin in {Union, types.UnionType, list, tuple, dict, Annotated}:
-        return [model for inner in get_args(annotation) for model in _tables(inner)]
-    return []

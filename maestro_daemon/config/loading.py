@@ -137,7 +137,11 @@ class _Reading:
         clients = self._named("clients", ClientOptions, CLIENT_NAME)
         found: tuple[str, ...] = ()
         if not self._tables.get("providers") and discover is not None:
-            self._tables["providers"] = {name: dict(table) for name, table in discover().items()}
+            self._tables["providers"] = {
+                name: dict(table)
+                for name, table in discover().items()
+                if table.get("kind") in self._registry.kinds
+            }
             found = tuple(self._tables["providers"])
         providers = self._providers()
         routes = self._named("routes", RouteOptions, ROUTE_NAME)

@@ -9,7 +9,8 @@ from typing import Any
 import tree_sitter_toml
 from tree_sitter import Language, Node, Parser
 
-Step = str | int
+from maestro_daemon.config.shape import Step
+
 _TABLES = {"table", "table_array_element"}
 _KEYS = {"bare_key", "quoted_key", "dotted_key"}
 

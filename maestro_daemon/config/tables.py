@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maestro_daemon.providers.options import ConfigPath, Duration, Size, Table, Timeout
 from maestro_daemon.providers.secret import Secret
@@ -49,7 +50,17 @@ class TlsOptions(Table):
     """The certificate chain, PEM."""
 
     key: Annotated[ReadableFile, Field(examples=["/etc/maestro-daemon/tls.key"])]
-    """The private key, PEM."""
+    """The private key, PEM, without a passphrase."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        try:
+            # An empty passphrase keeps OpenSSL from asking for one on the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.cert, self.key, password="")
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "reason", None) or error.strerror or "not PEM"
+            raise ValueError(f"cert and key cannot be used together: {reason}") from None
+        return self
 
 
 class ServerOptions(Table):
@@ -105,13 +116,13 @@ class ProviderTable(Table):
 class RouteOptions(Table):
     """A model name that clients ask for, and the targets that answer it."""
 
-    targets: Annotated[list[Target], Field(min_length=1, examples=[["openai/gpt-5.5", "home/qwen3-coder"]])]
+    targets: Annotated[list[Target], Field(min_length=1, examples=[["openai/gpt-5.5", "local/qwen3-coder"]])]
     """Who answers, as "provider/model"."""
 
     balance: Literal["round_robin", "in_order"] = "round_robin"
     """Which target is tried first: each in its turn, or always the first one. The others follow."""
 
-    fallbacks: Annotated[list[Target], Field(examples=[["embedded/smollm2"]])] = []
+    fallbacks: Annotated[list[Target], Field(examples=[["local/qwen3-4b"]])] = []
     """Tried in this order, only after every target failed."""
 
 

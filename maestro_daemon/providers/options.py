@@ -74,8 +74,8 @@ def _bytes(written: Any) -> int:
 
 
 def _duration(seconds: float) -> str:
-    for unit in ("h", "m", "s"):
-        if seconds and not seconds % _SECONDS[unit]:
+    for unit, least in (("h", 3600.0), ("m", 120.0), ("s", 1.0)):
+        if seconds >= least and not seconds % _SECONDS[unit]:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
     milliseconds = f"{seconds * 1000:.3f}".rstrip("0").rstrip(".")
     return f"{milliseconds}ms" if seconds else "0s"

@@ -201,7 +201,7 @@ class Registry:
             _refuse_unmarked(plugin)
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
-            self._refuse_unfit_notices(plugin)
+            self._refuse_unfit_hooks(plugin)
         except BaseException as error:
             if self._manager.has_plugin(name) and self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(plugin)
@@ -232,8 +232,11 @@ class Registry:
                 raise PluginBroken(f"kind {kind!r} is already registered by plugin {known.plugin!r}")
         self._arriving.append(Kind(kind, options_model, factory, self._arriving_name))
 
-    def _refuse_unfit_notices(self, plugin: object) -> None:
-        for caller in self._manager.get_hookcallers(plugin) or ():
+    def _refuse_unfit_hooks(self, plugin: object) -> None:
+        callers = self._manager.get_hookcallers(plugin)
+        if not callers:
+            raise PluginBroken("implements none of the hooks (is @hookimpl missing, or a file?)")
+        for caller in callers:
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is not plugin:
                     continue
