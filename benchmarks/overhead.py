@@ -69,8 +69,8 @@ class Footprint:
 
 
 async def settled(daemon: Measured, at_start: int) -> Footprint:
-    """Wait until pooled connections have gone (20 s at most), then look."""
-    for _ in range(40):
+    """Wait until pooled connections have gone, which aiohttp drops after 15 to 30 s idle, then look."""
+    for _ in range(70):
         if daemon.descriptors() <= at_start:
             break
         await asyncio.sleep(0.5)

@@ -6,6 +6,7 @@ A request's model names the answer that it gets: ``bench-SHAPE`` or ``bench-SHAP
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -239,20 +240,22 @@ def agent_request(model: str, size: int = 48 * 1024) -> bytes:
     turn = 0
     while len(compact(body)) < size:
         turn += 1
-        call_id = f"call_{turn:024d}"
+        # As upstreams make them: digits and letters, nothing that compresses or looks like a number.
+        unique = hashlib.sha256(str(turn).encode()).hexdigest()[:48]
+        call_id = f"call_{unique[:24]}"
         arguments = json.dumps({"cmd": f"sed -n {turn},{turn + 20}p package/module_{turn}.py"})
         output = "".join(f'{line:4}  value_{line} = read("{turn}")  # kept\n' for line in range(16))
         items += [
             {
                 "type": "reasoning",
-                "id": f"rs_{turn:048d}",
+                "id": f"rs_{unique}",
                 "summary": [],
                 "content": None,
-                "encrypted_content": "gAAAA" + "Zx9" * 100,
+                "encrypted_content": "gAAAAAB" + unique * 6,
             },
             {
                 "type": "function_call",
-                "id": f"fc_{turn:048d}",
+                "id": f"fc_{unique}",
                 "status": "completed",
                 "name": "tool_0",
                 "arguments": arguments,
