@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from maestro_daemon.providers.provider import Model
 
@@ -23,19 +23,16 @@ _EFFORTS = {
 }
 """The efforts that Codex knows, in ascending order; one that it does not know would void the list."""
 
+CODING_AGENT_PROMPT: Final = (
+    resources.files("maestro_daemon.server").joinpath("prompts/coding_agent.md").read_text("utf-8").strip()
+)
+"""A whole system prompt for a coding agent; read on import, when no loop is running yet."""
+
 _TOOL_OUTPUT_TOKENS = 10_000
 _SMALL_CONTEXT = 64_000
 
 
-def coding_agent_prompt() -> str:
-    """The system prompt for a coding agent, from the package's own file. Read it once."""
-    text = resources.files("maestro_daemon.server").joinpath("prompts/coding_agent.md").read_text("utf-8")
-    return text.strip()
-
-
-def codex_entry(
-    name: str, *, models: Sequence[Model | None], priority: int, prompt: str
-) -> dict[str, Any] | None:
+def codex_entry(name: str, *, models: Sequence[Model | None], priority: int) -> dict[str, Any] | None:
     """Codex's ModelInfo for the model name `name`, None if one of its targets cannot call tools.
 
     `models` are what is known of the targets that the name may be served by (None where nothing is);
@@ -61,7 +58,7 @@ def codex_entry(
         "priority": priority,
         "availability_nux": None,
         "upgrade": None,
-        "base_instructions": prompt,
+        "base_instructions": CODING_AGENT_PROMPT,
         "supports_reasoning_summaries": bool(efforts),
         "support_verbosity": False,
         "default_verbosity": None,

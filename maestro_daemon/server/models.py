@@ -11,7 +11,7 @@ from aiohttp import web
 from maestro_daemon.errors import ModelUnknown
 from maestro_daemon.protocol import json
 from maestro_daemon.providers.provider import Model
-from maestro_daemon.server.codex_models import codex_entry, coding_agent_prompt
+from maestro_daemon.server.codex_models import codex_entry
 from maestro_daemon.server.offer import Offer
 from maestro_daemon.server.paths import API_PREFIXES
 
@@ -20,7 +20,7 @@ _LONGEST_ECHO = 128
 
 
 class ModelsPage:
-    """The list as it stands, built when the offer has changed. Reads the prompt's file when made.
+    """The list as it stands, built when the offer has changed.
 
     `created` (unix seconds) is said of models whose upstream does not say when they were made.
     """
@@ -28,7 +28,6 @@ class ModelsPage:
     def __init__(self, offer: Offer, *, created: int) -> None:
         self._offer = offer
         self._created = created
-        self._prompt = coding_agent_prompt()
         self._seen: list[Any] | None = None
         self._entries: dict[str, dict[str, Any]] = {}
         self._body = b""
@@ -96,7 +95,7 @@ class ModelsPage:
 
     def _codex_entry(self, name: str, targets: Sequence[str], priority: int) -> dict[str, Any] | None:
         models = [self._offer.model(target) for target in targets]
-        return codex_entry(name, models=models, priority=priority, prompt=self._prompt)
+        return codex_entry(name, models=models, priority=priority)
 
     def _entry(self, name: str, targets: Sequence[str]) -> dict[str, Any]:
         models = [self._offer.model(target) for target in targets]
