@@ -21,7 +21,7 @@ from maestro_daemon import __version__, access_log
 from maestro_daemon.config import Config
 from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.providers.absent import AbsentProvider
-from maestro_daemon.providers.catalog import Catalog
+from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.provider import Diagnosed, Provider, Startable
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.routing.memory import Memory
@@ -146,7 +146,10 @@ class _Daemon:
             where: Path | None = None
             try:
                 where = await stack.enter_async_context(
-                    control.serve(path or control_socket.default_path(), self.status)
+                    control.serve(
+                        path or control_socket.default_path(),
+                        {"/status": self.status, "/models": lambda: listing(self.catalog, self.providers)},
+                    )
                 )
             except control.ControlRefused as error:
                 if path is not None:

@@ -54,7 +54,7 @@ class ProviderConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration that passed every check. `source` is its file, None when there is none.
+    """A configuration that passed every check. `source` is its absolute path, None when there is no file.
 
     Names keep the file's order. `found` names the providers that no file wrote down: they were found on
     this machine because the configuration names no provider at all.
@@ -150,7 +150,9 @@ class _Reading:
             routes, set(known) if isinstance(known, dict) else set(), set(providers)
         )
         self.faults += unreachable_safely(server, clients, any_client=bool(self._tables.get("clients")))
-        return Config(server, clients, providers, routes, plugins, source, found)
+        return Config(
+            server, clients, providers, routes, plugins, source.absolute() if source else None, found
+        )
 
     def _unknown_tables(self) -> None:
         try:

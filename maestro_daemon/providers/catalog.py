@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 
@@ -98,9 +98,12 @@ class Catalog:
                     models = await self._providers[name].models()
                 shelf.models = _sound(name, models)
             except Exception as error:  # noqa: BLE001  (outsiders' code; one provider must not spoil the others)
+                sentence = self._sentence(error)
+                # Said once; an upstream that stays away must not fill the log.
+                tell = _log.debug if sentence == shelf.failure else _log.warning
+                tell("models not read", provider=name, error=sentence)
                 shelf.failures += 1
-                shelf.failure = self._sentence(error)
-                _log.warning("models not read", provider=name, error=shelf.failure, failures=shelf.failures)
+                shelf.failure = sentence
             else:
                 shelf.failures = 0
                 shelf.failure = None
@@ -125,3 +128,23 @@ def _sound(provider: str, models: Sequence[Model]) -> tuple[Model, ...]:
         else:
             _log.warning("an entry of the list of models is none", provider=provider)
     return tuple(sound.values())
+
+
+def listing(catalog: Catalog, providers: Iterable[str]) -> dict[str, Any]:
+    """The catalogue as ``{"models": [{"id": "provider/model", …}], "problems": {provider: why}}``."""
+    models = [
+        {
+            "id": f"{provider}/{model.id}",
+            "provider": provider,
+            "name": model.name or model.id,
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "tools": model.tools,
+            "vision": model.vision,
+            "reasoning_efforts": list(model.reasoning_efforts),
+        }
+        for provider in providers
+        for model in catalog.models(provider) or ()
+    ]
+    failures = {provider: catalog.failure(provider) for provider in providers}
+    return {"models": models, "problems": {name: why for name, why in failures.items() if why is not None}}

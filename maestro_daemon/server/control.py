@@ -20,6 +20,8 @@ from maestro_daemon.protocol import json
 from maestro_daemon.server.control_socket import is_live, is_socket, too_long
 from maestro_daemon.server.error_answers import InternalError, error_response
 
+Answer = Callable[[], Mapping[str, Any]]
+
 _MODE = 0o600
 _log = structlog.get_logger(__name__)
 
@@ -29,14 +31,14 @@ class ControlRefused(MaestroError):
 
 
 @contextlib.asynccontextmanager
-async def serve(path: Path, status: Callable[[], Mapping[str, Any]]) -> AsyncIterator[Path]:
-    """Answer on the unix socket `path` (mode 0600) while the block runs: ``GET /status`` gives `status()`.
+async def serve(path: Path, answers: Mapping[str, Answer]) -> AsyncIterator[Path]:
+    """Answer on the unix socket `path` (mode 0600) while the block runs.
 
-    A socket that nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there,
+    ``GET /status`` gives the JSON object that ``answers["/status"]()`` returns, and so on. A socket that nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there,
     if something else stands there, or if the place cannot be written.
     """
     listening, identity = await asyncio.to_thread(_bind, path)
-    runner = web.AppRunner(_application(status), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(_application(answers), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()
@@ -48,12 +50,13 @@ async def serve(path: Path, status: Callable[[], Mapping[str, Any]]) -> AsyncIte
         await asyncio.to_thread(_remove, path, identity)
 
 
-def _application(status: Callable[[], Mapping[str, Any]]) -> web.Application:
+def _application(answers: Mapping[str, Answer]) -> web.Application:
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=json.dumps(status()), content_type="application/json")
+        return web.Response(body=json.dumps(answers[request.path]()), content_type="application/json")
 
     application = web.Application(middlewares=[_in_envelope], client_max_size=2**20)
-    application.router.add_get("/status", answer)
+    for path in answers:
+        application.router.add_get(path, answer)
     return application
 
 

@@ -1,0 +1,91 @@
+"""``maestro-daemon check``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maestro_daemon.cli import EX_CONFIG, screen
+from maestro_daemon.cli.options import config_option, json_option, log, log_level_option
+from maestro_daemon.cli.plan import base_url, plan_text, reach_text
+from maestro_daemon.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from maestro_daemon.config import Config
+
+
+@click.command(short_help="Check the configuration and show what it will do.")
+@config_option()
+@json_option()
+@log_level_option()
+@click.pass_context
+def command(ctx: click.Context, config_path: Path | None, as_json: bool, log_level: str) -> None:
+    """Check the configuration and print the effective plan of every route. Nothing is started.
+
+    Everything that is wrong is said at once, a line each: file, line, column, key, and what to do. The
+    exit status is then 78. A route that can never fire is wrong, too.
+
+    \b
+    Example:
+      maestro-daemon check --config maestro.toml && systemctl restart maestro-daemon
+    """
+    from maestro_daemon.config import load
+    from maestro_daemon.discovery import find
+    from maestro_daemon.providers.registry import Registry
+
+    with log(log_level):
+        try:
+            config = load(config_path, Registry(), discover=lambda: asyncio.run(find(os.environ)).providers)
+        except ConfigInvalid as error:
+            if not as_json:
+                raise
+            screen.json({"valid": False, "faults": error.message.split("\n")})
+            ctx.exit(EX_CONFIG)
+    if as_json:
+        screen.json(_document(config))
+    else:
+        _show(config)
+
+
+def _document(config: Config) -> dict[str, Any]:
+    return {
+        "valid": True,
+        "config": str(config.source) if config.source else None,
+        "url": base_url(config),
+        "clients": list(config.clients),
+        "providers": {
+            name: {"kind": provider.kind, "found": name in config.found}
+            for name, provider in config.providers.items()
+        },
+        "routes": {
+            name: {
+                "balance": route.balance,
+                "targets": route.targets,
+                "fallbacks": route.fallbacks,
+            }
+            for name, route in config.routes.items()
+        },
+    }
+
+
+def _show(config: Config) -> None:
+    click.echo(f"{config.source}: right" if config.source else "no configuration file: serving what is found")
+    click.echo(f"serves on {base_url(config)}")
+    click.echo(reach_text(config))
+    if config.providers:
+        click.echo()
+        rows = [
+            (name, provider.kind, "found on this machine" if name in config.found else "configured")
+            for name, provider in config.providers.items()
+        ]
+        screen.table(("provider", "kind", "from"), rows)
+    else:
+        click.echo("no providers: nothing can be served")
+    if config.routes:
+        click.echo()
+        rows = [(name, route.balance, plan_text(route)) for name, route in config.routes.items()]
+        screen.table(("route", "balance", "plan"), rows)
