@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -45,33 +45,38 @@ class RequestTooSlow(RequestInvalid):
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_timeout", "_head_timer")
+    __slots__ = ("_answered", "_head_timeout", "_head_timer", "_last_payload")
 
     def __init__(self, *args: Any, head_timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timeout = head_timeout
         self._head_timer: asyncio.TimerHandle | None = None
+        self._last_payload: StreamReader | None = None
+        self._answered = 0
 
     def data_received(self, data: bytes) -> None:
+        in_body = self._last_payload is not None and not self._last_payload.is_eof()
+        parsed = self._request_count
         super().data_received(data)
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            if self._head_timer is None:
-                self._head_timer = self._loop.call_later(self._head_timeout, self._head_too_slow)
-        elif self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._messages:
+            self._last_payload = self._messages[-1][1]
+        if self._request_count != parsed:
+            self._stop_timer()
+        elif data and not in_body and parsed == self._answered and self._head_timer is None:
+            self._head_timer = self._loop.call_later(self._head_timeout, self._head_too_slow)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        super().connection_lost(exc)
 
     def _head_too_slow(self) -> None:
         self._head_timer = None
-        waiter = self._waiter
-        if self.transport is None or waiter is None or waiter.done():
+        if self.transport is None:
             return
         error = RequestTooSlow(f"The request's headers did not arrive within {self._head_timeout:g} seconds.")
         self.transport.write(_raw_answer(error))
@@ -102,6 +107,7 @@ class Connection(RequestHandler):
             resp = error_response(
                 http_error(resp.status, resp.reason), headers={HEADER: request_id_of(request)}
             )
+        self._answered += 1
         return await super().finish_response(request, resp, start_time)
 
 

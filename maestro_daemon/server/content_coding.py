@@ -155,7 +155,7 @@ def codings(headers: Iterable[str]) -> list[str]:
                 coding = "gzip"
             if coding not in ("gzip", "deflate", "zstd"):
                 raise _not_served(
-                    f"Content-Encoding {coding[:32]!r} is not served; send {SERVED}, or no coding."
+                    f"Content-Encoding {coding[:32]!r} is not served; {SERVED} are, and no coding at all."
                 )
             found.append(coding)
     if len(found) > _MOST_CODINGS:

@@ -6,7 +6,7 @@ import ssl
 import pytest
 from aiohttp import web
 
-from maestro_daemon.server.connections import Connection
+from maestro_daemon.server.connections import Connection, ConnectionRunner
 from tests.support.edge import edge, parse_answer
 
 
@@ -101,6 +101,60 @@ async def test_headers_that_drip_on_a_kept_connection_are_a_408() -> None:
         writer.write(b"GET / HTTP/1.1\r\nx-slow: ")
         assert parse_answer(await reader.read()).status == 408
         writer.close()
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._written += bytes(data)
+
+    def close(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(self._written)
+
+    def is_closing(self) -> bool:
+        return self.closed.done()
+
+
+async def test_headers_that_begin_in_the_moment_of_connecting_are_timed_too() -> None:
+    runner = ConnectionRunner(web.Application(), head_timeout=0.01)
+    await runner.setup()
+    assert runner.server is not None
+    connection, wire = runner.server(), Wire()
+    connection.connection_made(wire)
+    connection.data_received(b"GET / HTTP/1.1\r\nhost: loc")  # before the connection's own task has run
+    assert parse_answer(await wire.closed).status == 408
+    connection.connection_lost(None)
+    await runner.cleanup()
+
+
+async def test_a_body_that_nobody_read_is_not_taken_for_headers() -> None:
+    timers: list[object] = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=403)
+
+    async def watch(request: web.Request) -> web.Response:
+        assert isinstance(request.protocol, Connection)
+        timers.append(request.protocol._head_timer)
+        return web.Response(text="fine")
+
+    async with edge([web.post("/", refuse), web.get("/", watch)]) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 4\r\n\r\nab")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 403")
+        writer.write(b"c")
+        await writer.drain()
+        writer.write(b"d" + b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200")
+        writer.close()
+    assert timers == [None]
 
 
 async def test_only_headers_are_timed_and_neither_body_nor_handler() -> None:
