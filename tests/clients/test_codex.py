@@ -82,6 +82,7 @@ def asked(upstream: FakeUpstream, path: str) -> list[dict[str, Any]]:
     return [request.body for request in upstream.requests]
 
 
+@pytest.fixture(scope="module")
 def our_prompt() -> str:
     text = resources.files("maestro_daemon.server").joinpath("prompts/coding_agent.md").read_text("utf-8")
     return text.strip()
@@ -125,7 +126,7 @@ async def test_a_translated_upstream_edits_a_file_by_a_command(
 
 
 async def test_a_native_upstream_edits_a_file_by_a_patch_under_our_prompt(
-    codex: Codex, base_url: str, upstream: FakeUpstream
+    codex: Codex, base_url: str, upstream: FakeUpstream, our_prompt: str
 ) -> None:
     upstream.play(
         Stream(*native_custom_call("apply_patch", PATCH)), Stream(*native.text("The note ", "is written."))
@@ -134,14 +135,14 @@ async def test_a_native_upstream_edits_a_file_by_a_patch_under_our_prompt(
     assert [item["status"] for item in ran.items("file_change")] == ["completed"]
     first, second = asked(upstream, "/v1/responses")
     assert [tool["type"] for tool in first["tools"] if tool.get("name") == "apply_patch"] == ["custom"]
-    assert said_first(first) == our_prompt()
+    assert said_first(first) == our_prompt
     call, output = second["input"][-2:]
     assert (call["type"], call["input"]) == ("custom_tool_call", PATCH)
     assert (output["type"], output["call_id"]) == ("custom_tool_call_output", CALL_ID)
 
 
 async def test_a_translated_upstream_edits_a_file_by_a_patch_under_our_prompt(
-    codex: Codex, base_url: str, upstream: FakeUpstream
+    codex: Codex, base_url: str, upstream: FakeUpstream, our_prompt: str
 ) -> None:
     upstream.play(
         Stream(*chat_call("apply_patch", {"input": PATCH})), Stream(*chat_text("The note ", "is written."))
@@ -151,7 +152,7 @@ async def test_a_translated_upstream_edits_a_file_by_a_patch_under_our_prompt(
     first, second = asked(upstream, "/v1/chat/completions")
     system = first["messages"][0]
     assert system["role"] == "system"
-    assert system["content"].startswith(our_prompt())
+    assert system["content"].startswith(our_prompt)
     call, output = second["messages"][-2:]
     assert call["tool_calls"][0]["function"]["name"] == "apply_patch"
     assert (output["role"], output["tool_call_id"]) == ("tool", CALL_ID)

@@ -124,6 +124,9 @@ class FakeUpstream:
         received = Received(request.method, request.path, dict(request.headers), await request.read())
         if request.method == "GET" and request.path.endswith("/models"):
             return web.json_response(self.models)
+        if request.method == "GET":
+            # Providers look which server this is; no script is meant for that.
+            raise web.HTTPNotFound
         self.requests.append(received)
         self.asked.put_nowait(received)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
