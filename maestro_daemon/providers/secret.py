@@ -18,6 +18,7 @@ MASK: Final = "***"
 _LONGEST: Final = 64 * 1024
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWABLE_ENV_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_SHOWABLE_CREDENTIAL: Final = re.compile(r"[A-Za-z._-]{1,32}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _FORMS: Final = '{ env = "NAME" }, { file = "path" } or { credential = "name" }'
 
@@ -145,8 +146,16 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> Secret:
 def _from_file(name: str, directory: Path) -> Secret:
     if not name or "\0" in name:
         raise ValueError("file must be the path of a file")
-    shown = directory / Path(name).expanduser() if "/" in name or "." in name else "that file names"
-    return _checked(_content(directory / Path(name).expanduser(), f"the file {shown}"), f"the file {shown}")
+    path = directory / Path(name).expanduser()
+    source = f"the file {path if _is_path(name, path) else 'that file names'}"
+    return _checked(_content(path, source), source)
+
+
+def _is_path(name: str, path: Path) -> bool:
+    """Whether a file's name can be repeated: somebody may have put the secret itself in its place."""
+    if name.startswith(("/", "~", "./", "../")):
+        return True
+    return ("/" in name or "." in name) and len(name) <= 64 and path.parent.is_dir() and "eyJ" not in name
 
 
 def _from_credential(name: str, environ: Mapping[str, str]) -> Secret:
@@ -158,7 +167,7 @@ def _from_credential(name: str, environ: Mapping[str, str]) -> Secret:
             "credentials come from systemd (LoadCredential= in the unit), "
             "and $CREDENTIALS_DIRECTORY is not set"
         )
-    source = f"the credential {name}" if len(name) <= 40 else "the credential"
+    source = f"the credential {name if _SHOWABLE_CREDENTIAL.fullmatch(name) else 'of that name'}"
     return _checked(_content(Path(directory, name), source), source)
 
 

@@ -34,8 +34,9 @@ class ControlRefused(MaestroError):
 async def serve(path: Path, answers: Mapping[str, Answer]) -> AsyncIterator[Path]:
     """Answer on the unix socket `path` (mode 0600) while the block runs.
 
-    ``GET /status`` gives the JSON object that ``answers["/status"]()`` returns, and so on. A socket that nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there,
-    if something else stands there, or if the place cannot be written.
+    ``GET /status`` gives the JSON object that ``answers["/status"]()`` returns, and so on. A socket that
+    nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there, if something
+    else stands there, or if the place cannot be written.
     """
     listening, identity = await asyncio.to_thread(_bind, path)
     runner = web.AppRunner(_application(answers), access_log=None, handle_signals=False, shutdown_timeout=1.0)

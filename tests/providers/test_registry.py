@@ -1,0 +1,350 @@
+"""Plugins load apart from each other, and a broken one harms nobody."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import click
+import pluggy
+import pytest
+from pydantic import BaseModel
+
+from maestro_daemon.errors import ProviderUnavailable
+from maestro_daemon.plugin import Attempt, Outcome, Register, ResponseRequest, Table, hookimpl
+from maestro_daemon.providers.registry import PluginBroken, Registry
+
+wrapping = pluggy.HookimplMarker("maestro_daemon")
+
+
+class Options(Table):
+    """None."""
+
+
+class Silent:
+    """A provider that answers nothing."""
+
+    def __init__(self, name: str, options: Any) -> None:
+        self.name = name
+
+    async def models(self) -> list[Any]:
+        return []
+
+    async def complete(self, request: ResponseRequest) -> dict[str, Any]:
+        return {}
+
+    def stream(self, request: ResponseRequest) -> Any:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        pass
+
+
+def bringing(*kinds: str, factory: Any = Silent, options: Any = Options) -> object:
+    """A plugin that registers these kinds."""
+
+    class Plugin:
+        @hookimpl
+        def maestro_register_providers(self, register: Register) -> None:
+            for kind in kinds:
+                register(kind, options, factory)
+
+    return Plugin()
+
+
+class Point(EntryPoint):
+    """An entry point whose loading is a function of the test."""
+
+    def __new__(cls, name: str, load: Callable[[], object]) -> Point:
+        point = super().__new__(cls)
+        vars(point).update(name=name, value="test", group="maestro_daemon", loading=load)
+        return point
+
+    def __init__(self, name: str, load: Callable[[], object]) -> None:
+        pass
+
+    def load(self) -> object:
+        return vars(self)["loading"]()
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    def load() -> object:
+        raise error
+
+    return load
+
+
+def registry(**plugins: object) -> Registry:
+    """A registry that finds these plugins; a function is what loading one does."""
+    points = [
+        Point(name, plugin if callable(plugin) else (lambda plugin=plugin: plugin))
+        for name, plugin in plugins.items()
+    ]
+    return Registry(lambda: points)
+
+
+def states(one: Registry) -> dict[str, str]:
+    return {row.name: row.state for row in one.rows}
+
+
+def errors(one: Registry) -> dict[str, str]:
+    return {row.name: row.error for row in one.rows if row.error}
+
+
+def test_each_kind_belongs_to_its_plugin() -> None:
+    one = registry(first=bringing("a", "b"), second=bringing("c"))
+    one.load()
+    assert {name: kind.plugin for name, kind in one.kinds.items()} == {
+        "a": "first",
+        "b": "first",
+        "c": "second",
+    }
+    assert {row.name: row.kinds for row in one.rows} == {"first": ("a", "b"), "second": ("c",)}
+
+
+def misspelt() -> object:
+    class Plugin:
+        @hookimpl
+        def maestro_register_provider(self, register: Register) -> None: ...
+
+    return Plugin()
+
+
+def wrong_argument() -> object:
+    class Plugin:
+        @hookimpl
+        def maestro_attempt_finished(self, attempts: Attempt) -> None: ...
+
+    return Plugin()
+
+
+def async_notice() -> object:
+    class Plugin:
+        @hookimpl
+        async def maestro_attempt_finished(self, attempt: Attempt) -> None: ...
+
+    return Plugin()
+
+
+def wrapped_notice() -> object:
+    class Plugin:
+        @wrapping(wrapper=True)
+        def maestro_attempt_finished(self, attempt: Attempt) -> Iterator[None]:
+            yield
+
+    return Plugin()
+
+
+def unmarked() -> object:
+    module = types.ModuleType("unmarked")
+
+    def maestro_register_providers(register: Register) -> None: ...
+
+    vars(module)["maestro_register_providers"] = maestro_register_providers
+    return module
+
+
+class Lost(BaseModel):
+    """Has a key of the house's own."""
+
+    kind: str
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (raising(ImportError("no module named torch")), "ImportError: no module named torch"),
+        (raising(SyntaxError("bad")), "SyntaxError"),
+        (raising(SystemExit(3)), "SystemExit"),
+        (misspelt, "maestro_register_provider"),
+        (wrong_argument, "attempts"),
+        (async_notice, "must be a plain function"),
+        (wrapped_notice, "cannot be wrapped"),
+        (unmarked, "not marked with @hookimpl"),
+        (object, "none of the hooks"),
+        (lambda: bringing("taken"), "kind 'taken' is already registered by plugin 'aaa'"),
+        (lambda: bringing("x", "x"), "kind 'x' is already registered"),
+        (lambda: bringing("a kind"), "without spaces"),
+        (lambda: bringing(""), "without spaces"),
+        (lambda: bringing("x", options=dict), "must be a pydantic model class"),
+        (lambda: bringing("x", options=Lost), "must not have a field 'kind'"),
+        (lambda: bringing("x", factory=None), "cannot be called"),
+    ],
+)
+def test_a_broken_plugin_is_a_row_and_a_log_line_and_nothing_else(
+    load: Callable[[], object], said: str, logged: list[Any]
+) -> None:
+    one = registry(aaa=bringing("taken"), broken=load, zzz=bringing("z"))
+    one.load()
+    assert states(one) == {"aaa": "loaded", "broken": "broken", "zzz": "loaded"}
+    assert said in errors(one)["broken"]
+    assert set(one.kinds) == {"taken", "z"}
+    (line,) = logged
+    assert (line["log_level"], line["plugin"]) == ("error", "broken")
+
+
+def test_a_plugin_that_fails_halfway_leaves_nothing(logged: list[Any]) -> None:
+    heard = []
+
+    class Plugin:
+        @hookimpl
+        def maestro_register_providers(self, register: Register) -> None:
+            register("half", Options, Silent)
+            raise RuntimeError("midway")
+
+        @hookimpl
+        def maestro_attempt_finished(self, attempt: Attempt) -> None:
+            heard.append(attempt)
+
+    one = registry(halfway=Plugin())
+    one.load()
+    assert one.kinds == {}
+    one.hook.maestro_attempt_finished(request=ResponseRequest({}, "m", "m"), attempt=Attempt(1, "p", "m"))
+    assert heard == []
+
+
+def test_disabled_plugins_are_not_even_imported() -> None:
+    one = registry(a=bringing("a"), b=raising(AssertionError("imported")))
+    one.load(disabled=["b"])
+    assert states(one) == {"a": "loaded", "b": "disabled"}
+
+
+def test_only_enabled_plugins_are_loaded_in_the_order_given() -> None:
+    one = registry(a=bringing("a"), b=bringing("b"), c=raising(AssertionError("imported")))
+    one.load(enabled=["b", "a", "not installed"])
+    assert [(row.name, row.state) for row in one.rows] == [
+        ("b", "loaded"),
+        ("a", "loaded"),
+        ("c", "disabled"),
+    ]
+
+
+def test_without_an_order_it_is_alphabetical_whatever_was_installed_first() -> None:
+    one = registry(b=bringing("b"), a=bringing("a"))
+    one.load()
+    assert list(one.kinds) == ["a", "b"]
+
+
+def test_loading_again_changes_nothing() -> None:
+    one = registry(a=bringing("a"))
+    one.load()
+    rows = one.rows
+    one.load()
+    assert one.rows == rows
+
+
+def test_two_packages_with_one_plugin_name_are_both_refused(logged: list[Any]) -> None:
+    points = [Point("twin", lambda: bringing("a")), Point("twin", lambda: bringing("b"))]
+    one = Registry(lambda: points)
+    one.load()
+    assert "several installed packages" in errors(one)["twin"]
+    assert one.kinds == {}
+
+
+def test_a_plugin_at_hand_can_be_added() -> None:
+    one = registry()
+    one.add(bringing("a"), "mine")
+    assert one.kinds["a"].plugin == "mine"
+    assert states(one) == {"mine": "loaded"}
+    with pytest.raises(PluginBroken):
+        one.add(misspelt(), "other")
+
+
+def test_register_belongs_into_its_hook() -> None:
+    kept: list[Register] = []
+
+    class Plugin:
+        @hookimpl
+        def maestro_register_providers(self, register: Register) -> None:
+            kept.append(register)
+
+    one = registry()
+    one.add(Plugin(), "late")
+    with pytest.raises(PluginBroken, match="only inside"):
+        kept[0]("late", Options, Silent)
+
+
+def test_a_provider_is_made_by_its_kind() -> None:
+    one = registry(a=bringing("a"))
+    one.load()
+    assert one.build("home", "a", Options()).name == "home"
+
+
+class Mute:
+    """Cannot stream."""
+
+    def __init__(self, name: str, options: Any) -> None:
+        pass
+
+    async def models(self) -> list[Any]:
+        return []
+
+    async def complete(self, request: ResponseRequest) -> dict[str, Any]:
+        return {}
+
+
+def failing(name: str, options: Any) -> Any:
+    raise KeyError("sk-hunter2")
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"), [(failing, "failed with KeyError"), (Mute, "without the method 'stream'")]
+)
+def test_a_factory_that_fails_is_a_sentence(factory: Any, said: str, logged: list[Any]) -> None:
+    one = registry(a=bringing("a", factory=factory))
+    one.load()
+    with pytest.raises(ProviderUnavailable, match=said) as caught:
+        one.build("home", "a", Options())
+    assert "'home'" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_notice_reaches_every_plugin_although_one_raises(logged: list[Any]) -> None:
+    heard: list[Any] = []
+
+    class Good:
+        @hookimpl
+        def maestro_response_finished(self, outcome: Outcome) -> None:
+            heard.append(outcome)
+
+    class Bad:
+        @hookimpl
+        def maestro_response_finished(self, request: ResponseRequest, outcome: Outcome) -> None:
+            raise RuntimeError("not today")
+
+    one = registry(a=Good(), b=Bad(), c=Good())
+    one.load()
+    outcome = Outcome()
+    one.hook.maestro_response_finished(request=ResponseRequest({}, "m", "m"), outcome=outcome)
+    assert heard == [outcome, outcome]
+    assert [(line["plugin"], line["hook"]) for line in logged] == [("b", "maestro_response_finished")]
+
+
+def test_a_plugins_commands_join_the_command_line_and_failures_do_not_spread(logged: list[Any]) -> None:
+    class Good:
+        @hookimpl
+        def maestro_register_commands(self, cli: click.Group) -> None:
+            cli.add_command(click.Command("mine"))
+
+    class Bad:
+        @hookimpl
+        def maestro_register_commands(self) -> None:
+            raise RuntimeError("not today")
+
+    one = registry(a=Bad(), b=Good())
+    one.load()
+    group = click.Group()
+    one.register_commands(group)
+    assert list(group.commands) == ["mine"]
+    assert [line["plugin"] for line in logged] == ["a"]
+
+
+def test_the_house_plugins_are_found_where_they_are_installed(logged: list[Any]) -> None:
+    one = Registry()
+    one.load()
+    rows = {row.name: row for row in one.rows}
+    assert rows["openai"].kinds == ("openai",)
+    assert rows["local"].kinds == ("local",)
+    assert rows["openai"].distribution == "maestro-daemon"
