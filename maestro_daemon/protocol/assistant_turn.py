@@ -73,13 +73,17 @@ class AssistantTurn:
         return texts[0] if len(texts) == 1 else "\n\n".join(texts)
 
     def _name_apart(self) -> None:
-        taken: set[str] = set()
+        taken = {call.id for call in self.calls}
+        if len(taken) == len(self.calls):
+            return
+        seen: dict[str, int] = {}
         for call in self.calls:
             wanted = call.id
-            count = 1
-            while call.id in taken:
-                count += 1
+            seen[wanted] = count = seen.get(wanted, 0) + 1
+            while count > 1 and (call.id == wanted or call.id in taken):
                 call.id = f"{wanted}_{count}"
+                count += 1
+            seen[wanted] = max(seen[wanted], count - 1)
             taken.add(call.id)
 
 

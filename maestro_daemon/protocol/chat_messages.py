@@ -229,19 +229,19 @@ class _Conversation:
         return self._parts.read(output, f"input[{index}].output", from_tool=True)
 
     def _found_tools(self, tools: Any) -> str:
-        """Names for the model to call; the tools themselves are declared, so their shape is sure."""
-        names: list[str] = []
-        for tool in tools if isinstance(tools, list) else ():
-            within = tool.get("type") == "namespace"
-            namespace = tool.get("name") if within else None
-            names += [
-                self._names.called(ToolName(each["type"], each["name"], namespace))
-                for each in ((tool.get("tools") or ()) if within else (tool,))
-                if each.get("type") in ("function", "custom")
-            ]
-        if not names:
+        names = [self._names.called(tool) for tool in _declared(tools, None)]
+        if not names or self._dialect.tools is False:
             return "No tools found."
         return "These tools can be called now: " + ", ".join(dict.fromkeys(names))
+
+
+def _declared(tools: Any, namespace: str | None) -> Iterable[ToolName]:
+    for tool in tools if isinstance(tools, list) else ():
+        match tool:
+            case {"type": "function" | "custom" as kind, "name": str(name)}:
+                yield ToolName(kind, name, namespace)
+            case {"type": "namespace", "name": str(name), "tools": inner} if namespace is None:
+                yield from _declared(inner, name)
 
 
 def _function(name: str, arguments: str) -> dict[str, Any]:

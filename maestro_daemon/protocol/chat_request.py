@@ -261,7 +261,7 @@ def _characters(messages: Sequence[Mapping[str, Any]]) -> int:
     total = 0
     for message in messages:
         for field, value in message.items():
-            if field == "role":
+            if field in ("role", "tool_call_id"):
                 continue
             if isinstance(value, str):
                 total += len(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from maestro_daemon.errors import RequestInvalid
@@ -149,13 +149,20 @@ class Toolbox:
             raise invalid_type("tool_choice.tools", "an array of objects", wanted)
         if mode not in (None, "auto", "required"):
             raise invalid_value("tool_choice.mode", "Supported values are: auto, required.")
+        members: dict[str | None, list[str]] = {}
+        for name in self.tools:
+            members.setdefault(self._names.restore(name).namespace, []).append(name)
         allowed: dict[str, dict[str, Any]] = {}
         for index, tool in enumerate(wanted):
             where = f"tool_choice.tools[{index}]"
             if not isinstance(tool, dict):
                 raise invalid_type(where, "an object", tool)
-            flats = self._members(tool) if tool.get("type") == "namespace" else [self._meant(tool, where)]
-            for flat in flats:
+            meant: Sequence[str | None]
+            if tool.get("type") == "namespace":
+                meant = members.pop(_name(tool, where), ())
+            else:
+                meant = (self._meant(tool, where),)
+            for flat in meant:
                 if flat is not None:
                     allowed[flat] = self.tools[flat]
                 elif tool.get("type") in ("function", "custom"):
@@ -168,9 +175,6 @@ class Toolbox:
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode or "auto", "tools": tools}}
         self.tools = {flat: tool for flat, tool in self.tools.items() if flat in allowed}
         return self._mode(mode or "auto")
-
-    def _members(self, namespace: Mapping[str, Any]) -> list[str]:
-        return [flat for flat in self.tools if self._names.restore(flat).namespace == namespace.get("name")]
 
     def _meant(self, choice: Mapping[str, Any], where: str) -> str | None:
         """The flat name of the tool in the toolbox that a choice names, None if there is none."""

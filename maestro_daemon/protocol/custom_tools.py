@@ -52,6 +52,7 @@ _State = Literal["prefix", "string", "held", "raw", "ended"]
 
 _SPACE: Final = " \t\n\r"
 _PREFIX: Final = ("{", f'"{INPUT}"', ":", '"')
+_LONGEST_PREFIX: Final = 4096
 _STOP: Final = re.compile(r'["\\]')
 _HEX: Final = re.compile(r"[0-9a-fA-F]{4}")
 _HEX_START: Final = re.compile(r"[0-9a-fA-F]{0,3}")
@@ -123,6 +124,8 @@ class InputUnwrapper:
                 position += len(token)
                 self._token += 1
             elif token.startswith(found):
+                if len(held) > _LONGEST_PREFIX:
+                    self._state = "held"
                 return ""
             else:
                 return self._other_shape(found[0])

@@ -36,12 +36,13 @@ class ToolNames:
     the same ones and the upstream's prompt cache holds.
     """
 
-    __slots__ = ("_allowed", "_flat", "_homonyms", "_tools")
+    __slots__ = ("_allowed", "_flat", "_placed", "_tools", "_unplaced")
 
     def __init__(self) -> None:
         self._flat: dict[ToolName, str] = {}
         self._tools: dict[str, ToolName] = {}
-        self._homonyms: dict[str, list[ToolName]] = {}
+        self._placed: dict[tuple[str | None, str], str] = {}
+        self._unplaced: dict[str, str | None] = {}
         self._allowed: frozenset[str] | None = None
 
     def flat(self, tool: ToolName) -> str:
@@ -61,7 +62,8 @@ class ToolNames:
             attempt += 1
         self._flat[tool] = flat
         self._tools[flat] = tool
-        self._homonyms.setdefault(tool.name, []).append(tool)
+        self._placed.setdefault((tool.namespace, tool.name), flat)
+        self._unplaced[tool.name] = None if tool.name in self._unplaced else flat
         return flat
 
     def find(self, tool: ToolName) -> str | None:
@@ -73,16 +75,13 @@ class ToolNames:
         known = self._flat.get(tool)
         if known is not None:
             return known
-        homonyms = self._homonyms.get(tool.name, ())
-        for each in homonyms:
-            if each.namespace == tool.namespace:
-                return self._flat[each]
-        if tool.namespace is None:
-            if len(homonyms) == 1:
-                return self._flat[homonyms[0]]
-            if tool.name in self._tools:
-                return tool.name
-        return None
+        placed = self._placed.get((tool.namespace, tool.name))
+        if placed is not None or tool.namespace is not None:
+            return placed
+        only = self._unplaced.get(tool.name)
+        if only is not None:
+            return only
+        return tool.name if tool.name in self._tools else None
 
     def called(self, tool: ToolName) -> str:
         """The flat name for a call that the conversation holds: of the tool that is meant, else a new one."""
