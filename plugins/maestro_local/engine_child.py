@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 SETTINGS = (
     "model",  # path of a GGUF
@@ -36,10 +36,11 @@ ONLY_ERRORS = 1
 PR_SET_PDEATHSIG = 1
 
 
-def main() -> int:
+def main() -> None:
+    """Load, answer, wait for the end of stdin. Never returns."""
     line = sys.stdin.readline()
     if not line.endswith("\n"):
-        return 0  # whoever started this is gone already
+        leave(0)  # whoever started this is gone already
     settings = dict(zip(SETTINGS, map(json.loads(line).__getitem__, SETTINGS), strict=True))
     answer = only_answers_on_stdout()
     die_with_parent(signal.SIGKILL)  # loading holds the GIL, so that the end of stdin would be seen late
@@ -48,19 +49,26 @@ def main() -> int:
             os.mkdir(os.path.dirname(settings["socket"]), 0o700)
         server = load(settings)
     except ImportError as error:
-        return say(answer, {"error": f"xllamacpp cannot be imported: {error}"})
+        say(answer, {"error": f"xllamacpp cannot be imported: {error}"})
+        leave(1)
     except OSError as error:
-        return say(answer, {"error": f"the folder of its socket cannot be made: {error}"})
+        say(answer, {"error": f"the folder of its socket cannot be made: {error}"})
+        leave(1)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        return say(answer, {"error": str(error) or type(error).__name__})
+        say(answer, {"error": str(error) or type(error).__name__})
+        leave(1)
     die_with_parent(0)
-    try:
-        say(answer, {"address": server.listening_address})
-        sys.stdin.read()
-    finally:
-        if settings["socket"]:
-            shutil.rmtree(os.path.dirname(settings["socket"]), ignore_errors=True)
-    return 0
+    say(answer, {"address": server.listening_address})
+    sys.stdin.read()
+    if settings["socket"]:
+        shutil.rmtree(os.path.dirname(settings["socket"]), ignore_errors=True)
+    leave(0)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process without the server's destructor, which would wait for whatever still runs."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def load(settings: dict[str, Any]) -> Any:
@@ -96,12 +104,11 @@ def only_answers_on_stdout() -> int:
     return answer
 
 
-def say(answer: int, message: dict[str, Any]) -> int:
-    """Write the one line, and return the exit status that goes with it."""
+def say(answer: int, message: dict[str, Any]) -> None:
+    """Write the one line. A reader that is gone closes stdin too, and that is where it is noticed."""
     with contextlib.suppress(BrokenPipeError):
         os.write(answer, json.dumps(message).encode() + b"\n")
     os.close(answer)
-    return 1 if "error" in message else 0
 
 
 def die_with_parent(number: int) -> None:
@@ -113,6 +120,4 @@ def die_with_parent(number: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon, which drains first
-    status = main()
-    sys.stderr.flush()
-    os._exit(status)  # the server's own destructor would take up to a second, for nothing
+    main()

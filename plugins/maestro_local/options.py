@@ -72,12 +72,14 @@ class LocalOptions(Table):
                 raise ValueError(
                     f'needs base_url, the address of a server (like "{EXAMPLE_URL}"), or engine = "embedded"'
                 )
-            self._refuse(_ENGINE_ONLY, 'only be set with engine = "embedded": a server has its own')
+            self._refuse(_ENGINE_ONLY, 'can only be set with engine = "embedded": a server has its own')
         else:
-            self._refuse(_SERVER_ONLY, 'not be set with engine = "embedded", which is a server of its own')
+            self._refuse(
+                _SERVER_ONLY, 'cannot be set with engine = "embedded", which runs a server of its own'
+            )
         return self
 
     def _refuse(self, keys: tuple[str, ...], why: str) -> None:
         wrong = [key for key in keys if key in self.model_fields_set]
         if wrong:
-            raise ValueError(f"{' and '.join(wrong)} can {why}")
+            raise ValueError(f"{' and '.join(wrong)} {why}")

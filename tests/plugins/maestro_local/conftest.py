@@ -24,3 +24,15 @@ def runtime_folder(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
     yield folder
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture(scope="session")
+def long_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with so long a context that a prompt can keep it busy for minutes."""
+    return write_tiny_gguf(tmp_path_factory.mktemp("model") / "tiny.gguf", context=131072)
+
+
+@pytest.fixture(scope="session")
+def long_prompt() -> str:
+    """About 120 000 tokens of the tiny model."""
+    return "x" * 120_000

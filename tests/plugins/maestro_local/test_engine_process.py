@@ -39,8 +39,9 @@ async def test_child_listens_on_a_private_socket_and_wants_its_key(
     async with run(settings(tiny_gguf), load_timeout=60) as engine:
         socket = engine.listening.unix_socket
         assert socket is not None
-        assert Path(socket).parent.parent == runtime_folder
-        assert Path(socket).parent.stat().st_mode & 0o777 == 0o700
+        folder = Path(socket).parent
+        assert folder.parent == runtime_folder
+        assert (await asyncio.to_thread(folder.stat)).st_mode & 0o777 == 0o700
         assert await status_of("/models", socket, engine.listening.api_key) == 200
         assert await status_of("/models", socket, None) == 401
 
@@ -50,18 +51,24 @@ async def test_key_is_in_neither_the_arguments_nor_the_environment_nor_the_repr(
 ) -> None:
     async with run(settings(tiny_gguf), load_timeout=60) as engine:
         key = engine.listening.api_key
-        process = Path("/proc") / str(engine.pid)
-        assert key.encode() not in (process / "cmdline").read_bytes()
-        assert key.encode() not in (process / "environ").read_bytes()
+        for name in ("cmdline", "environ"):
+            told = await asyncio.to_thread(Path("/proc", str(engine.pid), name).read_bytes)
+            assert told
+            assert key.encode() not in told
         assert key not in repr(engine.listening)
 
 
-async def test_a_too_long_runtime_folder_falls_back_to_a_loopback_port(
-    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def deep_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(deep))
+    return deep
+
+
+async def test_a_too_long_runtime_folder_falls_back_to_a_loopback_port(
+    tiny_gguf: Path, deep_runtime_folder: Path
+) -> None:
     async with run(settings(tiny_gguf), load_timeout=60) as engine:
         assert engine.listening.unix_socket is None
         assert engine.listening.base_url.startswith("http://127.0.0.1:")
@@ -108,7 +115,8 @@ async def test_a_model_that_cannot_be_loaded_is_explained_in_the_engines_words(
     spoil, reason: str, tiny_gguf: Path, tmp_path: Path, runtime_folder: Path
 ) -> None:
     spoilt = tmp_path / "spoilt.gguf"
-    spoilt.write_bytes(spoil(tiny_gguf.read_bytes()))
+    whole = await asyncio.to_thread(tiny_gguf.read_bytes)
+    await asyncio.to_thread(spoilt.write_bytes, spoil(whole))
     with pytest.raises(EngineFailed, match=reason) as failure:
         async with run(settings(spoilt), load_timeout=60):
             pass
