@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from maestro_daemon.plugin import HttpOptions, Secret
+from typing import Annotated
+
+from pydantic import Field
+
+from maestro_daemon.plugin import BaseUrl, HttpOptions, Secret
 
 
 class OpenAIOptions(HttpOptions):
     """A provider of kind ``openai``."""
 
-    base_url: str = "https://api.openai.com/v1"
+    base_url: BaseUrl = "https://api.openai.com/v1"
     """Where the API lives; paths like `/responses` are appended."""
 
-    api_key: Secret
+    api_key: Annotated[Secret, Field(examples=[{"env": "OPENAI_API_KEY"}])]
     """The key sent as `Authorization: Bearer`."""
 
-    organization: str | None = None
+    organization: Annotated[str | None, Field(examples=["org-abc"])] = None
     """The organization that requests are counted for (`OpenAI-Organization`)."""
 
-    project: str | None = None
+    project: Annotated[str | None, Field(examples=["proj_abc"])] = None
     """The project that requests are counted for (`OpenAI-Project`)."""
