@@ -37,6 +37,14 @@ class AnnotationDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageDelta:
+    """One whole image that the model made, as base64; `format` is ``png``, ``jpeg`` …, "" if not said."""
+
+    base64: str
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """More of one tool call.
 
@@ -76,5 +84,13 @@ class ServedBy:
 
 
 Delta = (
-    TextDelta | ReasoningDelta | RefusalDelta | AnnotationDelta | ToolCallDelta | Usage | Finish | ServedBy
+    TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | AnnotationDelta
+    | ImageDelta
+    | ToolCallDelta
+    | Usage
+    | Finish
+    | ServedBy
 )

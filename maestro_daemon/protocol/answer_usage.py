@@ -40,6 +40,8 @@ def _size(item: Mapping[str, Any]) -> int:
     kind = item["type"]
     if kind in ("message", "reasoning"):
         return sum(len(part.get("text") or part.get("refusal") or "") for part in item.get("content", ()))
+    if kind == "image_generation_call":
+        return 0
     said = item.get("arguments", item.get("input", item.get("action", item.get("operation"))))
     text = said if isinstance(said, str) else dumps(said).decode()
     return len(item.get("name", "")) + len(text)

@@ -18,7 +18,7 @@ from maestro_daemon.deltas import (
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.protocol import json
 from maestro_daemon.protocol.chat_calls import ChatCalls
-from maestro_daemon.protocol.chat_facts import annotations_of, logprobs_of, table, usage_of
+from maestro_daemon.protocol.chat_facts import annotations_of, images_of, logprobs_of, table, usage_of
 from maestro_daemon.protocol.error_body import stream_failure
 from maestro_daemon.protocol.surrogates import PairJoiner, whole
 from maestro_daemon.protocol.think_tags import ThinkTags
@@ -112,6 +112,10 @@ class ChunkReader:
                 out.append(RefusalDelta(refusal))
         if delta.get("annotations"):
             out += [AnnotationDelta(each) for each in annotations_of(delta)]
+        if delta.get("images") and (images := images_of(delta)):
+            self._end_reasoning(out)
+            self._end_text(out)
+            out += images
         calls = delta.get("tool_calls")
         if calls:
             for call in calls if isinstance(calls, list) else [calls]:

@@ -1,14 +1,16 @@
-"""What a chat chunk tells besides text and calls: tokens used, log probabilities, annotations."""
+"""What a chat chunk tells besides text and calls: tokens used, log probabilities, annotations, images."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from maestro_daemon.deltas import Usage
+from maestro_daemon.deltas import ImageDelta, Usage
 from maestro_daemon.protocol.surrogates import whole
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_IMAGE: Final = re.compile(r"data:image/(?P<format>[a-z0-9.+-]{1,16});base64,(?P<base64>[A-Za-z0-9+/=]+)")
 _MOST_TOKENS: Final = 2**53 - 1
 
 
@@ -129,3 +131,13 @@ def _citation(citation: Mapping[str, Any]) -> dict[str, Any]:
         "start_index": _count(citation.get("start_index")),
         "end_index": _count(citation.get("end_index")),
     }
+
+
+def images_of(delta: Mapping[str, Any]) -> list[ImageDelta]:
+    """The images of a delta (OpenRouter's ``images``); one that is only linked is left out."""
+    sent = delta.get("images")
+    if not isinstance(sent, list):
+        return []
+    urls = [table(table(each).get("image_url")).get("url") for each in sent]
+    found = [_IMAGE.fullmatch(url) for url in urls if isinstance(url, str)]
+    return [ImageDelta(each["base64"], each["format"]) for each in found if each is not None]

@@ -9,11 +9,22 @@ from typing import Any, Literal, Protocol
 from maestro_daemon.events import ResponseEvent
 from maestro_daemon.protocol.event_numbers import DeltaShape, EventNumbers, delta_shape
 from maestro_daemon.protocol.item_log import new_item_id
+from maestro_daemon.protocol.sealed_reasoning import seal
+from maestro_daemon.request import ResponseRequest
 
 Status = Literal["completed", "incomplete"]
 
 Sealer = Callable[[str, str | None], str]
 """``sealer(text, opaque)`` makes a reasoning item's ``encrypted_content``."""
+
+
+def sealer_for(request: ResponseRequest, provider: str) -> Sealer | None:
+    """How the answer's reasoning is sealed for `provider`; None where the client did not ask for it."""
+    include = request.body.get("include")
+    asked = isinstance(include, list) and "reasoning.encrypted_content" in include
+    if not asked and request.body.get("store") is not False:
+        return None
+    return lambda text, opaque: seal(text, provider=provider, opaque=opaque)
 
 
 class OpenItem(Protocol):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from maestro_daemon.deltas import (
     AnnotationDelta,
     Delta,
     Finish,
+    ImageDelta,
     ReasoningDelta,
     RefusalDelta,
     ServedBy,
@@ -30,31 +31,22 @@ from maestro_daemon.protocol.answer_usage import settled_usage
 from maestro_daemon.protocol.call_items import call_item
 from maestro_daemon.protocol.event_numbers import EventNumbers
 from maestro_daemon.protocol.finish_reasons import incomplete_reason
-from maestro_daemon.protocol.json import dumps
-from maestro_daemon.protocol.output_items import MessageItem, OpenItem, ReasoningItem, Status
+from maestro_daemon.protocol.image_item import image_events
+from maestro_daemon.protocol.output_bounds import PLACE_COST, OutputBounds, Piece, room_for_item, size_of
+from maestro_daemon.protocol.output_items import MessageItem, OpenItem, ReasoningItem, Status, sealer_for
 from maestro_daemon.protocol.response_object import response_object
-from maestro_daemon.protocol.sealed_reasoning import seal
 from maestro_daemon.protocol.surrogates import whole
 from maestro_daemon.protocol.tool_names import ToolNames
-from maestro_daemon.protocol.waiting_line import Call, Piece, WaitingLine
+from maestro_daemon.protocol.waiting_line import Call, WaitingLine
 from maestro_daemon.request import ResponseRequest
 
-MOST_OUTPUT: Final = 16 * 1024 * 1024
-"""Characters in one answer, whatever they are for."""
-
-MOST_EMPTY_DELTAS: Final = 100_000
-"""Deltas in a row that say nothing."""
-
-MOST_ITEMS: Final = 4096
-"""Output items in one answer."""
+_LONGEST_BLANK: Final = 1024
+"""White space longer than this, in characters, is an answer by itself: models do run away on line ends."""
 
 _FIRST_NUMBER: Final = 2
 """Numbers 0 and 1 are the house's preamble."""
 
 _LONGEST_CALL_ID: Final = 64
-_PLACE_COST: Final = 64
-_LOGPROB_COST: Final = 8
-"""What a call or a waiting piece, and one log probability, count against `MOST_OUTPUT`."""
 
 
 class ResponseReducer:
@@ -76,10 +68,9 @@ class ResponseReducer:
     ) -> None:
         self._request = request
         self._names = ToolNames() if names is None else names
-        self._provider = provider
         self._input_characters = input_characters
         self._now = now
-        self._sealed = _wants_seal(request.body)
+        self._sealer = sealer_for(request, provider)
         self._numbers = EventNumbers(_FIRST_NUMBER)
         self._output: list[dict[str, Any]] = []
         self._item: OpenItem | None = None
@@ -95,8 +86,7 @@ class ResponseReducer:
         self._usage: Usage | None = None
         self._finish: str = ""
         self._served_by: dict[str, Any] = {}
-        self._left = MOST_OUTPUT
-        self._empty = 0
+        self._bounds = OutputBounds()
 
     def feed(self, delta: Delta) -> list[ResponseEvent]:
         """The events that one delta makes, often none. Raises `UpstreamBroken` for a runaway upstream and for
@@ -104,13 +94,12 @@ class ResponseReducer:
         if type(delta) is TextDelta and self._text is not None and not delta.logprobs:
             text = whole(delta.text)
             if text:
-                self._empty = 0
-                self._spend(len(text))
+                self._bounds.spend(len(text))
                 return [self._text.text(text)]
         match delta:
             case ToolCallDelta():
                 return self._take_call(delta)
-            case TextDelta() | ReasoningDelta() | RefusalDelta() | AnnotationDelta():
+            case TextDelta() | ReasoningDelta() | RefusalDelta() | AnnotationDelta() | ImageDelta():
                 return self._take_piece(delta)
             case Usage():
                 self._usage = delta
@@ -118,14 +107,14 @@ class ResponseReducer:
                 self._finish = reason or self._finish
             case ServedBy(fields):
                 self._served_by.update(fields)
-        self._note_empty()
+        self._bounds.note_empty()
         return []
 
     def finish(self) -> list[ResponseEvent]:
         """The stream is over: close what is open and end the answer, ``completed`` or ``incomplete``.
 
-        Raises `UpstreamBroken`, before any event is made, when no reason to finish came, when the reason is a
-        failure, or when a call never got its name; the open items are then the caller's to close.
+        Raises `UpstreamBroken` when no reason to finish came, when the reason is a failure, when a call never
+        got its name, and for a runaway; the open items are then the caller's to close.
         """
         if not self._finish:
             raise UpstreamBroken(
@@ -149,29 +138,16 @@ class ResponseReducer:
         events.append(self._numbers.event(f"response.{status}", response=response))
         return events
 
-    # Bounds
-
-    def _spend(self, characters: int) -> None:
-        self._left -= characters
-        if self._left < 0:
-            raise UpstreamBroken(f"The upstream's answer is longer than {MOST_OUTPUT} characters.")
-
-    def _note_empty(self) -> None:
-        self._empty += 1
-        if self._empty > MOST_EMPTY_DELTAS:
-            raise UpstreamBroken(f"The upstream sent {MOST_EMPTY_DELTAS} deltas in a row that say nothing.")
-
     # Text, reasoning, refusals, annotations
 
     def _take_piece(self, piece: Piece) -> list[ResponseEvent]:
-        size = _size(piece)
+        size = size_of(piece)
         if not size:
-            self._note_empty()
+            self._bounds.note_empty()
             return []
-        self._empty = 0
-        self._spend(size)
+        self._bounds.spend(size)
         if self._call is not None and not self._call.whole:
-            self._spend(_PLACE_COST)
+            self._bounds.spend(PLACE_COST)
             self._waiting.add_piece(piece)
             return []
         return self._say(piece)
@@ -186,18 +162,21 @@ class ResponseReducer:
                 events, message = self._message()
                 self._text = None
                 return events + message.refusal(whole(text))
-        return self._annotate(piece.annotation)
+            case ImageDelta():
+                return self._show(piece)
+            case AnnotationDelta(annotation):
+                return self._annotate(annotation)
 
     def _say_text(self, piece: TextDelta) -> list[ResponseEvent]:
         text = whole(piece.text)
         if self._text is not None:
             return [self._text.text(text, piece.logprobs)]
         blank = self._blank_text
-        if text.isspace():
-            self._blank_text = TextDelta(blank.text + text, blank.logprobs + piece.logprobs)
+        text, logprobs = blank.text + text, blank.logprobs + piece.logprobs
+        if len(text) <= _LONGEST_BLANK and text.isspace():
+            self._blank_text = TextDelta(text, logprobs)
             return []
         events, message = self._message()
-        text, logprobs = blank.text + text, blank.logprobs + piece.logprobs
         self._blank_text = TextDelta("")
         events += message.open_text()
         self._text = message
@@ -209,19 +188,26 @@ class ResponseReducer:
     def _say_reasoning(self, piece: ReasoningDelta) -> list[ResponseEvent]:
         events: list[ResponseEvent] = []
         text = whole(piece.text)
-        opaque = piece.opaque if self._sealed else None
+        opaque = piece.opaque if self._sealer else None
         item = self._item
         if not isinstance(item, ReasoningItem):
             text = self._blank_reasoning + text
-            if not opaque and (not text or text.isspace()):
+            if not opaque and len(text) <= _LONGEST_BLANK and not text.strip():
                 self._blank_reasoning = text
                 return []
             events = self._close_open()
-            item = ReasoningItem(self._numbers, len(self._output), self._sealer())
+            item = ReasoningItem(self._numbers, len(self._output), self._sealer)
             events += self._open(item)
         if opaque:
             item.keep(whole(opaque))
         return events + item.text(text) if text else events
+
+    def _show(self, image: ImageDelta) -> list[ResponseEvent]:
+        events = self._close_open()
+        self._make_room()
+        item, shown = image_events(image, numbers=self._numbers, output_index=len(self._output))
+        self._output.append(item)
+        return events + shown
 
     def _annotate(self, annotation: dict[str, Any]) -> list[ResponseEvent]:
         if self._text is not None:
@@ -240,22 +226,16 @@ class ResponseReducer:
         self._had_message = True
         return events + self._open(message), message
 
-    def _sealer(self) -> Callable[[str, str | None], str] | None:
-        if not self._sealed:
-            return None
-        return lambda text, opaque: seal(text, provider=self._provider, opaque=opaque)
-
     # Tool calls
 
     def _take_call(self, delta: ToolCallDelta) -> list[ResponseEvent]:
         call = self._calls.get(delta.call)
         if call is None:
-            self._spend(_PLACE_COST)
+            self._bounds.spend(PLACE_COST)
         elif not delta.arguments and (call.name or not delta.name) and (call.id or not delta.id):
-            self._note_empty()
+            self._bounds.note_empty()
             return []
-        self._empty = 0
-        self._spend(len(delta.arguments) + len(delta.name))
+        self._bounds.spend(len(delta.arguments) + len(delta.name))
         if delta.name and not self._names.allows(delta.name):
             raise UpstreamBroken(
                 f"The model called {delta.name!r}, which the request's allowed_tools does not allow.",
@@ -319,12 +299,15 @@ class ResponseReducer:
     # Items
 
     def _open(self, item: OpenItem) -> list[ResponseEvent]:
-        if len(self._output) >= MOST_ITEMS:
-            raise UpstreamBroken(f"The upstream's answer has more than {MOST_ITEMS} items.")
+        self._make_room()
         self._item = item
+        return item.open()
+
+    def _make_room(self) -> None:
+        """Another item begins: the white space before it is nobody's."""
+        room_for_item(len(self._output))
         self._blank_text = TextDelta("")
         self._blank_reasoning = ""
-        return item.open()
 
     def _close_open(self, status: Status = "completed") -> list[ResponseEvent]:
         if self._item is None:
@@ -345,24 +328,3 @@ class ResponseReducer:
             if last:
                 return events
             events += self._serve(self._waiting.next())
-
-
-def _wants_seal(body: Mapping[str, Any]) -> bool:
-    include = body.get("include")
-    return body.get("store") is False or (
-        isinstance(include, list) and "reasoning.encrypted_content" in include
-    )
-
-
-def _size(piece: Piece) -> int:
-    """What a piece counts against `MOST_OUTPUT`; 0 if it says nothing."""
-    match piece:
-        case TextDelta(text, logprobs):
-            tokens = sum(1 + len(each.get("top_logprobs") or ()) for each in logprobs) if text else 0
-            return len(text) + _LOGPROB_COST * tokens
-        case ReasoningDelta(text, opaque):
-            return len(text) + len(opaque or "")
-        case RefusalDelta(text):
-            return len(text)
-        case AnnotationDelta(annotation):
-            return len(dumps(annotation))

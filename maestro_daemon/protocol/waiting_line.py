@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from maestro_daemon.deltas import AnnotationDelta, ReasoningDelta, RefusalDelta, TextDelta
+from maestro_daemon.deltas import AnnotationDelta, ReasoningDelta, TextDelta
 from maestro_daemon.protocol.call_items import CallItem
 from maestro_daemon.protocol.json_extent import JSONExtent
-
-Piece = TextDelta | ReasoningDelta | RefusalDelta | AnnotationDelta
+from maestro_daemon.protocol.output_bounds import Piece
 
 
 class Call:

@@ -1,14 +1,16 @@
 """The judge of Responses streams, for every test that has the events of one at hand.
 
-``check_stream(events)`` takes a whole stream, from ``response.created`` to its terminal event, and returns the
-terminal Response; an `AssertionError` says which event is wrong and why. It holds the stream against
+``check_stream(events)`` takes a whole stream, from ``response.created`` to its terminal event, and returns
+the terminal Response; an `AssertionError` says which event is wrong and why. It holds the stream against
 
 - the grammar: unbroken `sequence_number`s from 0, created and in_progress first, exactly one terminal event,
   last; one item open at a time, items numbered in order, each with one id, type and call_id; parts within
-  items, deltas within parts; what the deltas add up to is the done text, the part, the item and the item of the
-  final output; statuses and reasons that agree;
+  items, deltas within parts; what the deltas add up to is the done text, the part, the item and the item of
+  the final output; statuses and reasons that agree;
 - the types of the openai package, strictly, each payload by the class of its event;
 - the openai package's own ``.stream()`` accumulator, whose result must be the terminal Response.
+
+`tests.support.response_oracle` judges what is not a stream: a JSON answer, one event.
 
 ``keepalive`` events may stand anywhere between the preamble and the end, an ``error`` event only before
 ``response.failed``. Events of hosted tools are judged by type and place, not by content. An event type that
@@ -18,26 +20,16 @@ the openai package does not know is wrong unless `unknown` allows it.
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from openai import omit
 from openai._models import construct_type
 from openai.lib.streaming.responses._responses import ResponseStreamState
-from openai.types.responses import Response, ResponseStreamEvent
-from openai.types.responses.tool import Tool
-from pydantic import TypeAdapter, ValidationError
+from openai.types.responses import ResponseStreamEvent
 
 from maestro_daemon.events import ResponseEvent
-
-REQUIRED_FIELDS = frozenset(
-    "id object created_at completed_at status incomplete_details model previous_response_id instructions "
-    "output error tools tool_choice truncation parallel_tool_calls text top_p presence_penalty "
-    "frequency_penalty top_logprobs temperature reasoning usage max_output_tokens max_tool_calls store "
-    "background service_tier metadata safety_identifier prompt_cache_key".split()
-)
-"""The fields of a Response that Open Responses requires to be present."""
+from tests.support.response_oracle import check_item, check_response, check_types
 
 LIFECYCLE = {
     "response.created": {"in_progress", "queued"},
@@ -49,14 +41,6 @@ LIFECYCLE = {
 }
 TERMINAL = ("response.completed", "response.failed", "response.incomplete")
 
-
-def _event_classes() -> dict[str, Any]:
-    union = typing.get_args(ResponseStreamEvent)[0]
-    return {typing.get_args(each.model_fields["type"].annotation)[0]: each for each in typing.get_args(union)}
-
-
-EVENT_CLASSES = _event_classes()
-_TOOL: TypeAdapter[Any] = TypeAdapter(Tool)
 
 # delta type -> (the done type, the done event's field, the part's type or the item's member)
 TEXTS = {
@@ -75,13 +59,6 @@ TEXTS = {
     ),
 }
 DONES = {done: (delta, field, kind) for delta, (done, field, kind) in TEXTS.items()}
-PREFIXES = {
-    "message": "msg_",
-    "reasoning": "rs_",
-    "function_call": "fc_",
-    "custom_tool_call": "ctc_",
-    "tool_search_call": "tsc_",
-}
 
 
 def check_stream(events: Iterable[ResponseEvent], *, unknown: Collection[str] = ()) -> dict[str, Any]:
@@ -98,101 +75,6 @@ def check_stream(events: Iterable[ResponseEvent], *, unknown: Collection[str] = 
     assert judge.ended, f"no terminal event; the last one is {payloads[-1] if payloads else None}"
     _accumulate(payloads, judge)
     return judge.response
-
-
-def check_types(payload: dict[str, Any], *, unknown: Collection[str] = ()) -> None:
-    """Judge one event by the openai package's class for it."""
-    kind = payload["type"]
-    if kind == "keepalive" or kind in unknown:
-        return
-    assert kind in EVENT_CLASSES, f"the openai package knows no event {kind}"
-    if "response" in payload:
-        payload = {**payload, "response": _with_known_tools(payload["response"])}
-    if kind == "error":
-        assert {"code", "message", "param"} <= payload.keys()
-    try:
-        EVENT_CLASSES[kind].model_validate_json(json.dumps(payload), strict=True)
-    except ValidationError as error:
-        raise AssertionError(str(error)) from None
-
-
-def check_response(response: dict[str, Any]) -> None:
-    """Judge a Response by itself: as a JSON answer, or inside a lifecycle event."""
-    missing = REQUIRED_FIELDS - response.keys()
-    assert not missing, f"the Response lacks {sorted(missing)}"
-    try:
-        Response.model_validate_json(json.dumps(_with_known_tools(response)), strict=True)
-    except ValidationError as error:
-        raise AssertionError(str(error)) from None
-    status = response["status"]
-    assert response["object"] == "response"
-    assert type(response["created_at"]) is int
-    assert (type(response["completed_at"]) is int) == (status == "completed"), "completed_at iff completed"
-    assert (response["incomplete_details"] is not None) == (status == "incomplete"), "details iff incomplete"
-    assert (response["error"] is not None) == (status == "failed"), "error iff failed"
-    if status in ("completed", "incomplete"):
-        _check_usage(response["usage"])
-    ids = [item["id"] for item in response["output"]]
-    assert len(ids) == len(set(ids)), "an item id occurs twice"
-    call_ids = [
-        item["call_id"]
-        for item in response["output"]
-        if item["type"].endswith("_call") and item.get("call_id")
-    ]
-    assert len(call_ids) == len(set(call_ids)), "a call_id occurs twice"
-    for item in response["output"]:
-        _check_item(item)
-        assert item["status"] != "in_progress"
-        if status == "completed":
-            assert item["status"] == "completed", "an unfinished item in a completed response"
-    if status == "incomplete" and response["output"]:
-        last = response["output"][-1]
-        assert last["status"] == "incomplete", "the cut item is the last one and incomplete"
-
-
-def _check_usage(usage: dict[str, Any] | None) -> None:
-    assert usage is not None, "a terminal Response has its usage"
-    for name in ("input_tokens", "output_tokens", "total_tokens"):
-        assert type(usage[name]) is int
-        assert usage[name] >= 0
-    assert type(usage["input_tokens_details"]["cached_tokens"]) is int
-    assert type(usage["input_tokens_details"]["cache_write_tokens"]) is int
-    assert type(usage["output_tokens_details"]["reasoning_tokens"]) is int
-    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
-
-
-def _check_item(item: dict[str, Any]) -> None:
-    kind = item["type"]
-    assert isinstance(item["id"], str)
-    assert item["status"] in ("in_progress", "completed", "incomplete")
-    prefix = PREFIXES.get(kind)
-    if prefix:
-        assert item["id"].startswith(prefix), f"the id {item['id']} of a {kind}"
-    assert 8 <= len(item["id"]) <= 64
-    for name in ("phase", "encrypted_content", "content"):
-        assert name not in item or item[name] is not None, f"{name} is left out, never null"
-    if kind in ("function_call", "custom_tool_call"):
-        assert 1 <= len(item["call_id"]) <= 64
-        assert item["name"]
-        assert item.get("namespace", "-"), "namespace is left out, never empty"
-    if kind == "function_call" and item["status"] == "completed":
-        assert item["arguments"], "no arguments are {}"
-    if kind == "tool_search_call":
-        assert isinstance(item["arguments"], dict)
-    if kind == "reasoning":
-        assert isinstance(item["summary"], list)
-
-
-def _with_known_tools(response: dict[str, Any]) -> dict[str, Any]:
-    """The Response less the tools that the openai package has no class for: they are the client's own."""
-    known = []
-    for tool in response.get("tools") or []:
-        try:
-            _TOOL.validate_json(json.dumps(tool), strict=True)
-        except ValidationError:
-            continue
-        known.append(tool)
-    return {**response, "tools": known}
 
 
 class _Judge:
@@ -267,7 +149,7 @@ class _Judge:
         item = payload["item"]
         assert self._item is None, "an item is still open"
         assert payload["output_index"] == len(self._items)
-        _check_item(item)
+        check_item(item)
         assert item["status"] == "in_progress"
         empty = {"message": ("content", []), "reasoning": ("summary", [])}
         empty |= {"function_call": ("arguments", ""), "custom_tool_call": ("input", "")}
@@ -285,7 +167,7 @@ class _Judge:
         assert added is not None, "no item is open"
         assert self._part is None, "a part is still open"
         assert payload["output_index"] == len(self._items)
-        _check_item(item)
+        check_item(item)
         assert item["status"] in ("completed", "incomplete")
         for name in ("id", "type", "call_id", "name", "namespace", "execution"):
             assert item.get(name) == added.get(name), f"{name} differs from that of output_item.added"

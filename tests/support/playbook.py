@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from maestro_daemon.deltas import Delta, TextDelta, ToolCallDelta
+from maestro_daemon.deltas import Delta, Finish, TextDelta, ToolCallDelta
 from maestro_daemon.events import ResponseEvent
 from maestro_daemon.protocol.chat_chunks import ChunkReader
 from maestro_daemon.protocol.reducer import ResponseReducer
@@ -110,12 +110,12 @@ def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
 
 
 def call_chunk(finish: str | None = None, **call: Any) -> dict[str, Any]:
-    """A chat chunk with one piece of a tool call: `index`, `id`, `name`, `arguments`, those that are given."""
+    """A chat chunk with one piece of a tool call: of `index`, `id`, `name`, `arguments` those given."""
     function = {name: call.pop(name) for name in ("name", "arguments") if name in call}
     return chunk(finish, tool_calls=[{**call, "function": function}])
 
 
-def call(number: int = 0, arguments: str = "", *, id: str = "", name: str = "") -> ToolCallDelta:  # noqa: A002
+def call(number: int = 0, arguments: str = "", *, id: str = "", name: str = "") -> ToolCallDelta:
     """A piece of a tool call as a delta."""
     return ToolCallDelta(number, id, name, arguments)
 
@@ -123,3 +123,29 @@ def call(number: int = 0, arguments: str = "", *, id: str = "", name: str = "") 
 def texts(*pieces: str) -> list[Delta]:
     """Pieces of text as deltas."""
     return [TextDelta(piece) for piece in pieces]
+
+
+STOP = Finish("stop")
+CITATION: dict[str, Any] = {
+    "type": "url_citation",
+    "url": "https://a",
+    "title": "A",
+    "start_index": 0,
+    "end_index": 2,
+}
+
+
+def feed(reducer: ResponseReducer, *deltas: Delta) -> list[ResponseEvent]:
+    """The events that these deltas make."""
+    return [event for delta in deltas for event in reducer.feed(delta)]
+
+
+def shape(played: Played) -> list[tuple[str, str]]:
+    """(type, what it says) of each item; several parts joined by ``|``."""
+    shapes = []
+    for item in played.output:
+        parts = [part.get("text", part.get("refusal")) for part in item.get("content", ())]
+        shapes.append(
+            (item["type"], item.get("arguments", item.get("input", item.get("result", "|".join(parts)))))
+        )
+    return shapes
