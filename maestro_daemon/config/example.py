@@ -70,6 +70,6 @@ def _shown(key: str, field: FieldInfo) -> str:
 def _prose(text: str | None) -> list[str]:
     return [
         f"# {line}" if line else "#"
-        for paragraph in (text or "").splitlines()
+        for paragraph in (text or "").replace("``", "`").splitlines()
         for line in textwrap.wrap(paragraph, _WIDTH) or [""]
     ]

@@ -59,9 +59,7 @@ def unusable_routes(routes: Mapping[str, RouteOptions], named: set[str], usable:
                 elif provider not in usable:
                     yield Fault(at, f"{target!r} can never be tried: [providers.{provider}] cannot be used")
                 elif target in seen:
-                    yield Fault(
-                        at, f"{target!r} can never be tried here: it stands in {seen[target]} already"
-                    )
+                    yield Fault(at, f"{target!r} can never be tried: it stands in {seen[target]} already")
                 seen.setdefault(target, key)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from typing import Any
 
 import tree_sitter_toml
 from tree_sitter import Language, Node, Parser
@@ -36,32 +35,32 @@ class Positions:
         return self._known.get(path, (1, 1))
 
     def _table(self, table: Node) -> None:
-        key = next(child for child in table.children if child.type in _KEYS)
+        key = next((child for child in table.children if child.type in _KEYS), None)
+        parts = self._parts(key) if key is not None else []
         path: tuple[Step, ...] = ()
-        for name in self._names(key):
+        for number, (name, _) in enumerate(parts, start=1):
             path = (*path, name)
-            if table.type == "table" or len(path) < len(self._names(key)):
+            if table.type == "table_array_element" and number == len(parts):
+                index = self._counts.get(path, 0)
+                self._counts[path] = index + 1
+                self._note(path, table)
+                path = (*path, index)
+                self._note(path, table)
+            else:
                 self._note(path, table)
                 if path in self._counts:
                     path = (*path, self._counts[path] - 1)
-        if table.type == "table_array_element":
-            index = self._counts.get(path, 0)
-            self._counts[path] = index + 1
-            self._note(path, table)
-            path = (*path, index)
-            self._note(path, table)
         self._pairs(table, path)
 
     def _pairs(self, parent: Node, path: tuple[Step, ...]) -> None:
         for pair in parent.children:
             if pair.type != "pair":
                 continue
-            key, value = pair.children[0], pair.children[-1]
             at = path
-            for name in self._names(key):
+            for name, key in self._parts(pair.children[0]):
                 at = (*at, name)
                 self._note(at, key)
-            self._value(value, at)
+            self._value(pair.children[-1], at)
 
     def _value(self, value: Node, path: tuple[Step, ...]) -> None:
         if value.type == "inline_table":
@@ -75,15 +74,13 @@ class Positions:
     def _items(array: Node) -> Iterator[Node]:
         return (child for child in array.named_children if child.type != "comment")
 
-    def _names(self, key: Node) -> list[str]:
+    def _parts(self, key: Node) -> list[tuple[str, Node]]:
+        """The names of a key that may be dotted, each with its node."""
+        if key.type == "dotted_key":
+            return [part for child in key.named_children for part in self._parts(child)]
         # The standard library knows every way of quoting.
         text = self._bytes[key.start_byte : key.end_byte].decode()
-        found: Any = tomllib.loads(f"{text} = 0")
-        names = []
-        while isinstance(found, dict):
-            name, found = next(iter(found.items()))
-            names.append(name)
-        return names
+        return [(next(iter(tomllib.loads(f"{text} = 0"))), key)]
 
     def _note(self, path: tuple[Step, ...], node: Node) -> None:
         row, column = node.start_point
