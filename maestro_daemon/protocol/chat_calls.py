@@ -16,33 +16,54 @@ from collections.abc import Iterator
 from typing import Final
 
 from maestro_daemon.errors import UpstreamBroken
+from maestro_daemon.protocol.custom_tools import wrap_input
+from maestro_daemon.protocol.json import dumps
 from maestro_daemon.protocol.json_extent import JSONExtent
 from maestro_daemon.protocol.surrogates import PairJoiner
 
 MOST_CALLS: Final = 4096
 """Calls in one answer; beyond is a runaway."""
 
+_INPUT_END: Final = -len('"}')
+
 
 class ChatCall:
     """What is known of one call: its number in the answer, and the upstream's id and name, "" until said."""
 
-    __slots__ = ("_extent", "id", "name", "number", "pairs")
+    __slots__ = ("_extent", "_in_input", "_pairs", "id", "name", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.id = ""
         self.name = ""
-        self.pairs = PairJoiner()
+        self._pairs = PairJoiner()
         self._extent = JSONExtent()
+        self._in_input = False
 
     @property
     def whole(self) -> bool:
         """The arguments so far are a closed JSON object."""
         return self._extent.complete
 
-    def note(self, arguments: str) -> None:
-        """More arguments came."""
-        self._extent.cut(arguments)
+    def arguments(self, piece: str, *, raw: bool = False) -> str:
+        """The next piece of the arguments as it can be passed on.
+
+        `raw` marks the input of a custom tool, from a server that knows them: it is wrapped as a function's
+        arguments, which `custom_tools` unwraps for the client.
+        """
+        return self._noted(self._pairs.feed(piece), raw)
+
+    def close(self) -> str:
+        """What is left of the arguments when the stream is over."""
+        rest = self._noted(self._pairs.close(), self._in_input)
+        return rest + '"}' if self._in_input else rest
+
+    def _noted(self, text: str, raw: bool) -> str:
+        if raw and text:
+            text = wrap_input(text)[:_INPUT_END] if not self._in_input else dumps(text)[1:-1].decode()
+            self._in_input = True
+        self._extent.cut(text)
+        return text
 
     def begins_anew(self, name: str, arguments: str) -> bool:
         """Whether a piece with this name cannot belong here, ids aside."""

@@ -87,8 +87,8 @@ class ChunkReader:
         self._end_text(out)
         if rest := self._refusal.close():
             out.append(RefusalDelta(rest))
-        halves = ((call.number, call.pairs.close()) for call in self._calls)
-        out += [ToolCallDelta(number, arguments=rest) for number, rest in halves if rest]
+        rests = ((call.number, call.close()) for call in self._calls)
+        out += [ToolCallDelta(number, arguments=rest) for number, rest in rests if rest]
         return out
 
     def _choice(self, choice: Mapping[str, Any], out: list[Delta]) -> None:
@@ -120,9 +120,9 @@ class ChunkReader:
         if calls:
             for call in calls if isinstance(calls, list) else [calls]:
                 if isinstance(call, dict):
-                    self._call(call, table(call.get("function")), out)
+                    self._call(call, out)
         if isinstance(delta.get("function_call"), dict):
-            self._call({}, delta["function_call"], out)
+            self._call({"function": delta["function_call"]}, out)
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             out.append(Finish(finish))
@@ -174,6 +174,9 @@ class ChunkReader:
         return TextDelta(text, tuple(logprobs))
 
     def _read_reasoning(self, delta: Mapping[str, Any], out: list[Delta]) -> None:
+        opaque = delta.get("reasoning_opaque")
+        if isinstance(opaque, str) and opaque:
+            out.append(ReasoningDelta("", whole(opaque)))
         for name in _REASONING_FIELDS:
             value = delta.get(name)
             if isinstance(value, str) and value:
@@ -205,19 +208,19 @@ class ChunkReader:
             if self._tags.settled:
                 self._tags = None
 
-    def _call(self, call: Mapping[str, Any], function: Mapping[str, Any], out: list[Delta]) -> None:
+    def _call(self, call: Mapping[str, Any], out: list[Delta]) -> None:
         self._end_reasoning(out)
         self._end_text(out)
-        index = _index(call.get("index"))
-        id = _id(call.get("id"))
-        name = function.get("name")
+        custom = call.get("custom")
+        said = table(call.get("function")) if custom is None else table(custom)
+        piece = _arguments(said.get("arguments" if custom is None else "input"))
+        name = said.get("name")
         name = whole(name).strip() if isinstance(name, str) else ""
-        arguments = _arguments(function.get("arguments"))
-        known = self._calls.find(index, id, name, arguments)
+        id = _id(call.get("id"))
+        known = self._calls.find(_index(call.get("index")), id, name, piece)
         late = "" if known.name else name
         known.name = known.name or name
-        arguments = known.pairs.feed(arguments)
-        known.note(arguments)
+        arguments = known.arguments(piece, raw=custom is not None)
         out.append(ToolCallDelta(known.number, known.id, late, arguments))
 
 

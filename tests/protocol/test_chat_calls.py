@@ -15,7 +15,8 @@ from maestro_daemon.deltas import (
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.protocol.chat_calls import MOST_CALLS
 from maestro_daemon.protocol.chat_chunks import ChunkReader
-from tests.support.playbook import call_chunk, chunk, read
+from maestro_daemon.protocol.tool_names import ToolName, ToolNames
+from tests.support.playbook import call_chunk, chunk, play_chunks, read
 
 
 def calls_of(*chunks: Any) -> list[tuple[str, str, str]]:
@@ -211,3 +212,28 @@ def test_halves_of_a_pair_in_arguments_are_joined_per_call() -> None:
         call_chunk(index=1, arguments=" \ud83d"),
     )
     assert found == [("a", "f", '{"x":"😀"}'), ("b", "g", '{"y":1} \ufffd')]
+
+
+def custom_chunk(**call: Any) -> dict[str, Any]:
+    custom = {name: call.pop(name) for name in ("name", "input") if name in call}
+    return chunk(tool_calls=[{**call, "type": "custom", "custom": custom}])
+
+
+def test_the_raw_input_of_a_server_that_knows_custom_tools_is_wrapped() -> None:
+    pieces = [
+        custom_chunk(index=0, id="a", name="patch", input=""),
+        custom_chunk(index=0, input='*** "Be'),
+        custom_chunk(index=0, input="gin\n\ud83d"),
+        custom_chunk(index=0, input="\ude00\ud800"),
+        custom_chunk(index=1, id="b", name="exec"),
+    ]
+    assert calls_of(*pieces) == [("a", "patch", '{"input":"*** \\"Begin\\n😀\ufffd"}'), ("b", "exec", "")]
+
+
+def test_raw_input_that_looks_like_arguments_reaches_the_client_as_it_is() -> None:
+    names = ToolNames()
+    flat = names.flat(ToolName("custom", "exec"))
+    raw = '{"input": "not unwrapped"}'
+    pieces = [custom_chunk(index=0, id="a", name=flat, input=raw[:4]), custom_chunk(index=0, input=raw[4:])]
+    other = call_chunk("tool_calls", index=1, id="b", name="f", arguments="{}")
+    assert [each.get("input") for each in play_chunks([*pieces, other], names=names).output] == [raw, None]

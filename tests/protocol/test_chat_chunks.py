@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from maestro_daemon.deltas import (
 )
 from maestro_daemon.errors import UpstreamBroken, UpstreamError, UpstreamRefused
 from maestro_daemon.protocol.chat_chunks import MOST_EMPTY_CHUNKS, ChunkReader
+from maestro_daemon.protocol.surrogates import whole
 from tests.support.playbook import call_chunk, chunk, read
 
 
@@ -40,6 +40,13 @@ def test_reasoning_details_become_reasoning() -> None:
     encrypted = [{"type": "reasoning.encrypted", "data": "xx"}, "odd"]
     assert read([chunk(reasoning_details=details), chunk(reasoning_details=encrypted)]) == [
         ReasoningDelta("ab")
+    ]
+
+
+def test_what_the_upstream_wants_back_with_its_reasoning_is_kept_unread() -> None:
+    assert read([chunk(reasoning_text="hm", reasoning_opaque="key")]) == [
+        ReasoningDelta("", "key"),
+        ReasoningDelta("hm"),
     ]
 
 
@@ -86,6 +93,7 @@ def test_role_only_empty_and_null_deltas_start_nothing() -> None:
         chunk(role=None, content=""),
         chunk(**nothing),
         chunk(reasoning="", tool_calls=[], annotations=[]),
+        chunk(content=[{"type": "text", "text": ""}], annotations=3, images="no", refusal=[]),
         {"choices": [{"index": 0, "delta": None}]},
         {"choices": []},
         {"choices": None, "prompt_filter_results": []},
@@ -178,4 +186,6 @@ def test_any_json_gives_deltas_or_an_upstream_error(chunks: list[Any]) -> None:
         deltas = read(chunks)
     except UpstreamError:
         return
-    json.dumps([str(delta) for delta in deltas])
+    for delta in deltas:
+        fields = [getattr(delta, name) for name in type(delta).__slots__]
+        assert all(field == whole(field) for field in fields if isinstance(field, str))

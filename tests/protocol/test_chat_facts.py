@@ -73,6 +73,7 @@ def test_logprobs_of_held_text_wait_for_it() -> None:
 
 
 def test_odd_logprobs_are_left_out() -> None:
+    assert read([with_logprobs("none", content="a")]) == [TextDelta("a")]
     odd: list[Any] = [None, {"token": 3}, {"token": "a", "logprob": None, "bytes": ["x"]}]
     (delta,) = read([with_logprobs(odd, content="a")])
     assert isinstance(delta, TextDelta)
