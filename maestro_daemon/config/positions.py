@@ -54,13 +54,15 @@ class Positions:
 
     def _pairs(self, parent: Node, path: tuple[Step, ...]) -> None:
         for pair in parent.children:
-            if pair.type != "pair":
+            # A comment behind the value belongs to the pair, too.
+            inside = [child for child in pair.named_children if child.type != "comment"]
+            if pair.type != "pair" or len(inside) != 2:
                 continue
             at = path
-            for name, key in self._parts(pair.children[0]):
+            for name, key in self._parts(inside[0]):
                 at = (*at, name)
                 self._note(at, key)
-            self._value(pair.children[-1], at)
+            self._value(inside[1], at)
 
     def _value(self, value: Node, path: tuple[Step, ...]) -> None:
         if value.type == "inline_table":
