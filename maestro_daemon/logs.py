@@ -6,10 +6,10 @@ queue. When stderr does not take the lines fast enough they are dropped, counted
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import os
-import queue
 import select
 import sys
 import threading
@@ -27,7 +27,7 @@ from maestro_daemon.redaction import Redaction
 LEVELS: Final = ("debug", "info", "warning", "error")
 _QUEUE_LINES: Final = 2000
 _LONGEST_LINE: Final = 16 * 1024
-_BATCH: Final = 64
+_GATHER: Final = 0.02  # seconds
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _LIBRARY_LEVEL: Final = logging.WARNING
 
@@ -41,8 +41,12 @@ class LineWriter:
     def __init__(self, descriptor: int, report: Callable[[int], bytes]) -> None:
         self._descriptor = descriptor
         self._report = report
-        # A SimpleQueue's put takes no lock that another thread could hold on to.
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # Appending takes no lock that another thread could hold on to, and wakes nobody: the thread is
+        # woken once for all lines of `_GATHER` seconds, since each switch of threads costs the loop more
+        # than a line does.
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
         self._dropped = 0
         self._said = 0
         self._closed = False
@@ -51,31 +55,34 @@ class LineWriter:
 
     def put(self, line: bytes) -> None:
         """Queue one line (without its end), or count it as dropped."""
-        if self._closed or self._lines.qsize() >= _QUEUE_LINES:
+        if self._closed or len(self._lines) >= _QUEUE_LINES:
             self._dropped += 1
-        else:
-            self._lines.put(line)
+            return
+        self._lines.append(line)
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self, timeout: float = 2.0) -> None:
         """Write what is queued, for at most `timeout` seconds."""
         if not self._closed:
             self._closed = True
-            self._lines.put(None)
+            self._closing.set()
+            self._wake.set()
             self._thread.join(timeout)
 
     def _work(self) -> None:
-        open_ = True
-        while open_:
-            lines = [self._lines.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(lines) < _BATCH and lines[-1] is not None:
-                    lines.append(self._lines.get_nowait())
-            open_ = lines[-1] is not None
+        while not self._closed or self._lines:
+            self._wake.wait()
+            self._closing.wait(_GATHER)
+            self._wake.clear()
+            lines = []
+            while self._lines:
+                lines.append(self._lines.popleft())
             if dropped := self._dropped - self._said:
                 self._said += dropped
                 lines.insert(0, self._report(dropped))
             with contextlib.suppress(OSError):  # nobody is left to be told
-                self._write(b"".join(line + b"\n" for line in lines if line is not None))
+                self._write(b"".join(line + b"\n" for line in lines))
 
     def _write(self, text: bytes) -> None:
         while text:

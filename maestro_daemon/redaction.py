@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -22,6 +23,8 @@ _SECRET_LOOK: Final = re.compile(
     r"|\b(?:gh[a-z]|github_pat|hf|xox[a-z]|glpat)[_-][A-Za-z0-9_-]{16,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
 )
+_HINTS: Final = ("sk-", "bearer", "gh", "hf", "xox", "glpat", "eyj")
+"""What a text in lower case must hold for `_SECRET_LOOK` to match; a search for these costs far less."""
 _SHORTEST: Final = 6
 _DEEPEST: Final = 6
 _WIDEST: Final = 100
@@ -54,16 +57,21 @@ class Redaction:
         """A rendered line, with known secrets and what looks like one masked."""
         if self._known is not None:
             line = self._known.sub(MASK, line)
-        return _SECRET_LOOK.sub(MASK, line)
+        lower = line.lower()
+        if any(hint in lower for hint in _HINTS):
+            line = _SECRET_LOOK.sub(MASK, line)
+        return line
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
-        if isinstance(value, Secret) or (_SECRET_NAME.search(name) and value is not None):
+        if value is None:
+            return None
+        if isinstance(value, Secret) or _is_secret_name(name):
             return MASK
         if isinstance(value, str):
             return _short(value, _LONGEST_TRACEBACK if name == "traceback" else _LONGEST)
         if isinstance(value, int):
             return value if -(2**63) <= value < 2**63 else str(value)
-        if isinstance(value, float) or value is None:
+        if isinstance(value, float):
             return value
         if depth >= _DEEPEST:
             return "…"
@@ -80,6 +88,11 @@ class Redaction:
             return _short(str(value), _LONGEST)
         except Exception:  # noqa: BLE001  (anybody's __str__)
             return f"<{type(value).__name__}>"
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _short(text: str, longest: int) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from maestro_daemon.errors import CatalogueUnread, ModelUnknown
-from maestro_daemon.providers.provider import Model, NativeResponses, Provider, Unmetered
+from maestro_daemon.providers.provider import Model, Provider, Unmetered
 
 Balance = Literal["round_robin", "in_order"]
 AUTO: Final = "auto"
@@ -30,8 +30,9 @@ class Target:
     @property
     def keeps_responses(self) -> bool:
         """Whether `previous_response_id` has a meaning there."""
-        provider = self.provider
-        return isinstance(provider, NativeResponses) and provider.keeps_responses(self.model)
+        # Not isinstance(…, NativeResponses): a runtime protocol's check costs as much as a whole plan.
+        keeps: Callable[[str], bool] | None = getattr(self.provider, "keeps_responses", None)
+        return keeps is not None and keeps(self.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Access:
     def __init__(self, keys: Mapping[str, str], *, allowed_hosts: Iterable[str] = ()) -> None:
         # Digests are of one length, so that the comparison says nothing about a key's own.
         self._digests = [(name, _digest(key)) for name, key in keys.items()]
+        self._last_local_host: str | None = None  # most calls come under one name
         self._allowed_hosts = frozenset(_without_port(host.strip().lower()) for host in allowed_hosts)
 
     @property
@@ -77,8 +78,10 @@ class Access:
 
     def _check_local(self, headers: CIMultiDictProxy[str]) -> None:
         for host in headers.getall("Host", ()):
-            if not self._is_local(_without_port(host.strip().lower())):
-                raise _forbidden("Host", host)
+            if host != self._last_local_host:
+                if not self._is_local(_without_port(host.strip().lower())):
+                    raise _forbidden("Host", host)
+                self._last_local_host = host
         for origin in headers.getall("Origin", ()):
             if not self._is_local(_origin_host(origin)):
                 raise _forbidden("Origin", origin)

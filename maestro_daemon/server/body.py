@@ -48,7 +48,7 @@ async def read_body(request: web.Request, *, limit: int, timeout: float) -> byte
         async with asyncio.timeout(timeout):
             if applied:
                 return await _decoded(request, decoders(applied), limit)
-            return await _joined(_sent(request, limit))
+            return await _plain(request, limit)
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {timeout:g} seconds.") from None
     except (web.RequestPayloadError, ClientPayloadError):
@@ -69,8 +69,15 @@ async def _sent(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _joined(pieces: AsyncIterator[bytes]) -> bytes:
-    gathered = [piece async for piece in pieces]
+async def _plain(request: web.Request, limit: int) -> bytes:
+    content = request.content
+    gathered: list[bytes] = []
+    size = 0
+    while piece := await content.readany():
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        gathered.append(piece)
     return gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
 
