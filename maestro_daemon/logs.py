@@ -1,6 +1,6 @@
 """Logs: one line per event, written by a thread of its own, so that logging neither blocks nor raises.
 
-A line passes: bound context, level, time, `redaction`, rendering (JSON, or text for people), and a bounded
+A line passes: bound context, level, time, `Redaction`, rendering (JSON, or text for people), and a bounded
 queue. When stderr does not take the lines fast enough they are dropped, counted, and the count is said.
 """
 
@@ -130,9 +130,9 @@ def configure(*, level: str = "info", json: bool | None = None, descriptor: int 
     def finish(_logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
         try:
             fields = redaction.of_fields(_complete(event, method))
-            line = redaction.of_line(render(fields))
+            line = render(fields)
             if len(line) > _LONGEST_LINE:
-                line = redaction.of_line(render({**dict(list(fields.items())[:3]), "left_out": len(line)}))
+                line = render({**dict(list(fields.items())[:3]), "left_out": len(line)})
             return line.encode(errors="replace")
         except Exception as error:  # noqa: BLE001  (a log line must never cost a request)
             return b'{"level":"error","event":"a log line could not be made","error":"%b"}' % (

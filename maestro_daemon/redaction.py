@@ -18,7 +18,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET_LOOK: Final = re.compile(
-    r"(?i:\bbearer\s+)[^\s\"',;]{6,}"
+    r"(?i:\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}"
     r"|\bsk-[A-Za-z0-9_-]{8,}"
     r"|\b(?:gh[a-z]|github_pat|hf|xox[a-z]|glpat)[_-][A-Za-z0-9_-]{16,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
@@ -29,6 +29,7 @@ _SHORTEST: Final = 6
 _DEEPEST: Final = 6
 _WIDEST: Final = 100
 _LONGEST: Final = 2048
+_LONGEST_READ: Final = 64 * 1024
 _LONGEST_TRACEBACK: Final = 8192
 
 
@@ -44,23 +45,29 @@ class Redaction:
         for value in values:
             if len(value) >= _SHORTEST:
                 # As they look inside JSON and inside a Python repr, too.
-                self._values |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-                self._values.add(repr(value)[1:-1])
+                inside_json = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+                self._values.update((value, *inside_json, repr(value)[1:-1]))
         longest_first = sorted(self._values, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def of_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a line, with everything masked whose name says that it is a secret."""
+        """The fields of a line, as JSON can hold them.
+
+        What is named like a secret, is one, or looks like one is masked, at any depth; what is long is cut,
+        what is very deep is left out.
+        """
         return {name: self._value(name, value, 0) for name, value in fields.items()}
 
-    def of_line(self, line: str) -> str:
-        """A rendered line, with known secrets and what looks like one masked."""
+    def of_text(self, text: str) -> str:
+        """The text, with known secrets and what looks like one masked."""
+        if len(text) < _SHORTEST:
+            return text
         if self._known is not None:
-            line = self._known.sub(MASK, line)
-        lower = line.lower()
+            text = self._known.sub(MASK, text)
+        lower = text.lower()
         if any(hint in lower for hint in _HINTS):
-            line = _SECRET_LOOK.sub(MASK, line)
-        return line
+            text = _SECRET_LOOK.sub(MASK, text)
+        return text
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
         if value is None:
@@ -68,7 +75,7 @@ class Redaction:
         if isinstance(value, Secret) or _is_secret_name(name):
             return MASK
         if isinstance(value, str):
-            return _short(value, _LONGEST_TRACEBACK if name == "traceback" else _LONGEST)
+            return self._short(value, _LONGEST_TRACEBACK if name == "traceback" else _LONGEST)
         if isinstance(value, int):
             return value if -(2**63) <= value < 2**63 else str(value)
         if isinstance(value, float):
@@ -76,27 +83,32 @@ class Redaction:
         if depth >= _DEEPEST:
             return "…"
         if isinstance(value, BaseModel):
-            return _short(repr(value), _LONGEST)
+            return self._short(repr(value), _LONGEST)
         if isinstance(value, Mapping):
             some = list(value.items())[:_WIDEST]
-            return {_short(str(key), 200): self._value(str(key), each, depth + 1) for key, each in some}
+            return {self._short(str(key), 200): self._value(str(key), each, depth + 1) for key, each in some}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._value("", each, depth + 1) for each in list(value)[:_WIDEST]]
         if isinstance(value, bytes | bytearray | memoryview):
             return f"<{len(value)} bytes>"
         try:
-            return _short(str(value), _LONGEST)
+            return self._short(str(value), _LONGEST)
         except Exception:  # noqa: BLE001  (anybody's __str__)
             return f"<{type(value).__name__}>"
+
+    def _short(self, text: str, longest: int) -> str:
+        """The text without secrets and without unpaired surrogates, at most so many characters.
+
+        Of a long text more is kept of its end: in a traceback it says most.
+        """
+        if len(text) > _LONGEST_READ:
+            text = text[: _LONGEST_READ // 2] + text[-_LONGEST_READ // 2 :]
+        text = self.of_text(text)
+        if len(text) > longest:
+            text = f"{text[: longest // 4]} … {text[-longest * 3 // 4 :]}"
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 @lru_cache(maxsize=1024)
 def _is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
-
-
-def _short(text: str, longest: int) -> str:
-    """At most so many characters (the end of a traceback says most), without unpaired surrogates."""
-    if len(text) > longest:
-        text = f"{text[: longest // 4]} … {text[-longest * 3 // 4 :]}"
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
