@@ -188,9 +188,8 @@ class ChunkReader:
     def _think(self, text: str, out: list[Delta]) -> None:
         if not text:
             return
+        # The head is over with it: the server has a field for reasoning, so a tag in its text is text.
         self._end_text(out)
-        # The server has a field for reasoning, so a tag in its text is text.
-        self._tags = None
         text = self._reasoning.feed(text)
         if text:
             out.append(ReasoningDelta(text))

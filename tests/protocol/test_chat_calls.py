@@ -93,6 +93,16 @@ def test_the_same_index_with_a_new_id_is_a_new_call() -> None:
     assert found == [("a", "f", "{}"), ("b", "f", "{}"), ("c", "g", "{ }")]
 
 
+def test_the_same_index_with_a_new_id_is_a_new_call_even_after_half_a_call() -> None:
+    found = calls_of(
+        call_chunk(index=0, id="a", name="f", arguments="{"),
+        call_chunk(index=0, id="b", name="f", arguments="{}"),
+        call_chunk(index=0, id="c"),
+        call_chunk(index=0, name="g", arguments="{ }"),
+    )
+    assert found == [("a", "f", "{"), ("b", "f", "{}"), ("c", "g", "{ }")]
+
+
 def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
     found = calls_of(
         call_chunk(index=0, id="a", name="f", arguments="{"),

@@ -62,6 +62,25 @@ def test_think_tags_are_read_only_while_the_server_has_no_reasoning_field() -> N
     ]
 
 
+def test_a_think_tag_after_a_call_is_text() -> None:
+    late = read([call_chunk(index=0, id="a", name="f"), chunk(content="<think>hm</think>")])
+    assert late[1:] == [TextDelta("<think>hm</think>")]
+
+
+def test_thinking_goes_on_after_a_call_until_its_tag_is_closed() -> None:
+    chunks = [
+        chunk(content="<think>a</thi"),
+        call_chunk(index=0, id="a", name="f"),
+        chunk(content="b</think>\nc"),
+    ]
+    assert [delta for delta in read(chunks) if not isinstance(delta, ToolCallDelta)] == [
+        ReasoningDelta("a"),
+        ReasoningDelta("</thi"),
+        ReasoningDelta("b"),
+        TextDelta("c"),
+    ]
+
+
 def test_think_tags_can_be_left_alone() -> None:
     assert read([chunk(content="<think>hm")], think_tags=False) == [TextDelta("<think>hm")]
 

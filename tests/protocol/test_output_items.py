@@ -97,6 +97,10 @@ def test_arguments_that_give_no_action_stay_a_function_call(kind: Kind, argument
 def test_a_call_that_was_cut_stays_an_incomplete_function_call(kind: Kind) -> None:
     item = called(kind, '{"command', "length").output[0]
     assert (item["type"], item["arguments"], item["status"]) == ("function_call", '{"command', "incomplete")
+    whole = '{"command":["ls"],"commands":["ls"],"type":"delete_file","path":"a"}'
+    assert called(kind, whole).output[0]["type"] == f"{kind}_call"
+    last = called(kind, whole, "length").output[0]
+    assert (last["type"], last["arguments"], last["status"]) == ("function_call", whole, "incomplete")
     empty = called(kind, "", "length").output[0]
     assert (empty["type"], empty["arguments"]) == ("function_call", "")
 
