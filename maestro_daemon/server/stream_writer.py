@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -15,60 +14,56 @@ from maestro_daemon.protocol import sse
 
 _log: Final = structlog.get_logger(__name__)
 
-_MOST_PENDING: Final = 256 * 1024
+MOST_PENDING: Final = 256 * 1024
+"""Bytes that may wait to be written before the producer has to."""
 
 
 class StreamWriter:
     """Frames for one client, written by one task that joins what gathered while it slept.
 
-    `send` never waits; `has_room` says whether the producer may go on, `room` waits until it may. A client
-    that takes nothing for `send_timeout` seconds loses its connection, which cancels the request's handler.
-    Used in ``async with``: leaving normally writes what is left and ends the body.
+    `send` never waits; `pending` says how many bytes wait to be written, `room` waits until they are fewer
+    than `MOST_PENDING`. A client that takes nothing for `send_timeout` seconds loses its connection, which
+    cancels the request's handler. Used in ``async with``: leaving normally writes what is left and ends the
+    body.
     """
 
     def __init__(
         self, response: web.StreamResponse, transport: asyncio.Transport | None, send_timeout: float
-    ):
+    ) -> None:
         self._response = response
         self._transport = transport
         self._send_timeout = send_timeout
-        self._parts: list[bytes] = []
-        self._pending = 0
-        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._frames: list[bytes] = []
+        self._sleeping: asyncio.Future[None] | None = None
         self._drained = asyncio.Event()
         self._ending = False
+        self._writing_since: float | None = None
+        self._watch: asyncio.TimerHandle
         self._task: asyncio.Task[None]
-        self.last_sent = time.monotonic()
+        self.pending = 0
+        self.last_sent = self._loop.time()
 
     def send(self, type: str, payload: bytes) -> None:
         """Queue one event as a whole frame."""
-        parts = self._parts
-        if not parts:
-            self._wake.set()
-        parts.append(sse.frame_head(type))
-        parts.append(payload)
-        parts.append(b"\n\n")
-        self._pending += len(parts[-3]) + len(payload) + 2
+        self.send_raw(b"%b%b\n\n" % (sse.frame_head(type), payload))
 
     def send_raw(self, frame: bytes) -> None:
         """Queue a frame that is bytes already (a comment, ``[DONE]``)."""
-        self._parts.append(frame)
-        self._pending += len(frame)
-        self._wake.set()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether less than the most pending bytes wait to be written."""
-        return self._pending < _MOST_PENDING
+        self._frames.append(frame)
+        self.pending += len(frame)
+        if self._sleeping is not None:
+            self._wake()
 
     async def room(self) -> None:
         """Wait until there is room."""
-        while self._pending >= _MOST_PENDING:
+        while self.pending >= MOST_PENDING:
             self._drained.clear()
             await self._drained.wait()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
+        self._watch = self._loop.call_later(self._send_timeout, self._look)
         return self
 
     async def __aexit__(
@@ -77,41 +72,59 @@ class StreamWriter:
         if error is not None:
             self._task.cancel()
         self._ending = True
-        self._wake.set()
+        self._wake()
         try:
             await self._task
         except asyncio.CancelledError:
             self._task.cancel()
             if error is None:
                 raise
+        finally:
+            self._watch.cancel()
+
+    def _wake(self) -> None:
+        if self._sleeping is not None and not self._sleeping.done():
+            self._sleeping.set_result(None)
 
     async def _run(self) -> None:
         try:
-            while self._parts or not self._ending:
-                if not self._parts:
-                    self._wake.clear()
-                    await self._wake.wait()
+            while self._frames or not self._ending:
+                if not self._frames:
+                    self._sleeping = self._loop.create_future()
+                    await self._sleeping
+                    self._sleeping = None
                     continue
-                joined = b"".join(self._parts)
-                self._parts.clear()
-                async with asyncio.timeout(self._send_timeout):
-                    await self._response.write(joined)
-                self._pending -= len(joined)
+                joined = b"".join(self._frames)
+                self._frames.clear()
+                self._writing_since = self._loop.time()
+                await self._response.write(joined)
+                self._writing_since = None
+                self.pending -= len(joined)
                 self._drained.set()
-                self.last_sent = time.monotonic()
-            async with asyncio.timeout(self._send_timeout):
-                await self._response.write_eof()
-        except TimeoutError:
-            _log.warning("client dropped: it took nothing", seconds=self._send_timeout)
-            self._drop()
+                self.last_sent = self._loop.time()
+            self._writing_since = self._loop.time()
+            await self._response.write_eof()
         except (ConnectionError, RuntimeError):
             # The connection went away between two writes; the handler is cancelled by the server.
             self._drop()
+        finally:
+            self._writing_since = None
+
+    def _look(self) -> None:
+        """Drop a client that took nothing for too long; one lazy timer instead of one for each write."""
+        left = self._send_timeout
+        if self._writing_since is not None:
+            left = self._writing_since + self._send_timeout - self._loop.time()
+        if left <= 0:
+            _log.warning("client dropped: it took nothing", seconds=self._send_timeout)
+            self._drop()
+            return
+        self._watch = self._loop.call_later(left, self._look)
 
     def _drop(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-        self._pending = 0
+        self.pending = 0
         self._drained.set()
 
 
@@ -130,7 +143,7 @@ class Keepalive:
         self._timer.cancel()
 
     def _look(self) -> None:
-        left = self._writer.last_sent + self._interval - time.monotonic()
+        left = self._writer.last_sent + self._interval - self._loop.time()
         if left <= 0:
             self._send()
             left = self._interval
