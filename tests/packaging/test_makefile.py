@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-TOOLS = ("sh", "rm", "cat", "touch", "echo", "env")
+TOOLS = ("sh", "rm", "cat", "touch", "echo", "env", "mkdir", "ln")
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_python_without_venv_is_one_sentence_with_the_command(checkout: Path, ta
     result = make(checkout, target)
     assert result.returncode != 0
     assert sentences(result) == [
-        "python3 cannot make virtual environments: install what it lacks with: "
-        "sudo apt-get install python3-venv"
+        "python3 cannot make virtual environments: install what is missing with: "
+        "sudo apt-get install python3-venv libgomp1"
     ]
     assert not (checkout / ".venv").exists()
 
@@ -65,15 +65,15 @@ def test_a_named_minor_version_without_venv_names_its_own_package(checkout: Path
     interpreter(checkout, "python3", TOO_OLD)
     interpreter(checkout, "python3.12", WITHOUT_ENSUREPIP)
     assert sentences(make(checkout, "run")) == [
-        "python3.12 cannot make virtual environments: install what it lacks with: "
-        "sudo apt-get install python3.12-venv"
+        "python3.12 cannot make virtual environments: install what is missing with: "
+        "sudo apt-get install python3.12-venv libgomp1"
     ]
 
 
 def test_no_python_is_one_sentence(checkout: Path) -> None:
     assert sentences(make(checkout, "run")) == [
         "maestro-daemon needs Python 3.11 or newer and found none: install it with: "
-        "sudo apt-get install python3 python3-venv"
+        "sudo apt-get install python3 python3-venv libgomp1"
     ]
 
 
@@ -82,6 +82,22 @@ def test_an_old_python_is_one_sentence(checkout: Path) -> None:
     assert sentences(make(checkout, "run")) == [
         "maestro-daemon needs Python 3.11 or newer and python3 is older: install one, or name it with "
         "PYTHON=/path/to/python"
+    ]
+
+
+def test_an_engine_without_its_library_is_one_sentence_with_the_command(checkout: Path) -> None:
+    missing = "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory"
+    interpreter(checkout, "engineless", f'case "$*" in *xllamacpp*) echo "{missing}" >&2; exit 1;; esac')
+    program = checkout.parent / "bin" / "engineless"
+    interpreter(
+        checkout,
+        "python3",
+        f'case "$*" in "-m venv"*) mkdir -p .venv/bin; ln -s {program} .venv/bin/python;; esac',
+    )
+    result = make(checkout, "run")
+    assert result.returncode != 0
+    assert sentences(result) == [
+        "the embedded engine needs libgomp.so.1: install it with: sudo apt-get install libgomp1"
     ]
 
 
