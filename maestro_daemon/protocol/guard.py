@@ -9,18 +9,20 @@ read once, since a payload that is not JSON would end a client's stream with a t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from maestro_daemon.errors import MaestroError, UpstreamBroken
-from maestro_daemon.events import TERMINAL, ResponseEvent
-from maestro_daemon.protocol import json
+from maestro_daemon.events import PREAMBLE, TERMINAL, ResponseEvent
+from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
+from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
 from maestro_daemon.protocol.response_object import response_object
 from maestro_daemon.protocol.splice import terminal_status
+from maestro_daemon.protocol.whole_item import whole_item
 from maestro_daemon.request import ResponseRequest
 
 Emit = Callable[[str, bytes], None]
@@ -42,7 +44,7 @@ class Guard:
         self._store = store
         self._next = 0
         self._items = ItemLog()
-        self._error_told = False
+        self._error: MaestroError | None = None  # what an `error` event of the upstream has told
         self.ended = False
         self.response: dict[str, Any] = {}
         self.upstream_id: str | None = None
@@ -67,39 +69,43 @@ class Guard:
     def take(self, event: ResponseEvent) -> None:
         """Let one event of the committed upstream out, mended where needed. After the end: nothing.
 
-        Raises `UpstreamBroken` for a payload that is no JSON object; `fail` is then the way out.
+        The payload's ``type`` counts above the event's name. What is preamble or comes behind an ``error``
+        event is left out. Raises `UpstreamBroken` for a payload that is no JSON object, or when the answer
+        outgrows every bound; `fail` is then the way out.
         """
         if self.ended:
             return
         payload = event.payload
+        anew = False
         try:
             data = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            try:
-                data = json.loads(payload)
-            except json.JSONInvalid:
-                raise UpstreamBroken("The upstream sent an event that is not JSON.") from None
-            payload = json.dumps(data)
+            data = _read(payload)
+            anew = True
         if not isinstance(data, dict):
             raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
         type = data.get("type")
-        if type is None:
+        if type.__class__ is not str or not type:
             type = event.type
-            data = {"type": type, **data}
-            payload = json.dumps(data)
+            anew = True
         if type in TERMINAL:
-            self._end(type, data)
+            self._end(type, _read(payload))
             return
-        if b"\n" in payload or b"\r" in payload:
-            payload = json.dumps(data)
+        if type in PREAMBLE or self._error is not None:
+            return
+        if type == "error":
+            # No event may stand between it and response.failed.
+            self._close_items()
+            self._error = error_body.stream_failure(data, provider="The upstream")
+        item_id: str | None = None
         index = data.get("output_index")
-        if index is not None and self._track(type, index, data):
-            payload = json.dumps(data)
-        elif type == "error":
-            self._error_told = True
+        if index.__class__ is int:
+            item_id = self._track(type, index, data, len(payload))
         number = data.get("sequence_number")
-        if number != self._next or number.__class__ is not int:
-            payload = _renumbered(payload, data, number, self._next)
+        if anew or item_id is not None or b"\n" in payload or b"\r" in payload:
+            payload = _rewritten(payload, type, self._next, item_id)
+        elif number != self._next or number.__class__ is not int:
+            payload = _renumbered(payload, type, number, self._next)
         self._next += 1
         self._emit(type, payload)
 
@@ -109,7 +115,7 @@ class Guard:
             return
         self._close_items()
         code = failure_code(error)
-        if not self._error_told:
+        if self._error is None:
             said = {"type": error.type, "code": code, "message": error.message, "param": error.param}
             self._send("error", {"code": code, "message": error.message, "param": error.param, "error": said})
         response = response_object(
@@ -126,70 +132,70 @@ class Guard:
         self._next += 1
         self._emit(type, payload)
 
-    def _track(self, type: str, index: Any, data: dict[str, Any]) -> bool:
-        """Note an event of an item in the log; True if `data` was changed to keep the item's id."""
-        if index.__class__ is not int:
-            return False
+    def _track(self, type: str, index: int, data: dict[str, Any], size: int) -> str | None:
+        """Note an event of the item at `index` in the log; its stable id, if `data` does not say that one."""
         items = self._items
-        if type == "response.output_item.added":
-            item = data.get("item")
-            if not isinstance(item, dict):
-                return False
-            id = items.added(index, item)
-            return _set_id(item, "id", id)
-        known = items.stable_id(index)
-        if type == "response.output_item.done":
-            item = data.get("item")
-            if not isinstance(item, dict):
-                return False
-            changed = known is not None and _set_id(item, "id", known)
-            items.done(index, item)
-            return changed
+        item = data.get("item")
         try:
-            items.note(type, index, data)
+            if type == "response.output_item.added" or type == "response.output_item.done":
+                if not isinstance(item, dict):
+                    return None
+                note = items.added if type == "response.output_item.added" else items.done
+                id = note(index, item, size)
+                return None if item.get("id") == id else id
+            items.note(type, index, data, size)
         except OutputTooLarge as error:
             raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
-        if known is None or "item_id" not in data or data["item_id"] == known:
-            return False
-        data["item_id"] = known
-        return True
+        known = items.stable_id(index)
+        if known is None or data.get("item_id") == known:
+            return None
+        return known if "item_id" in data or type in BEARS_ITEM_ID else None
 
-    def _close_items(self, status: str = "incomplete") -> None:
-        for type, fields in self._items.close_all(status):
+    def _close_items(self, status: str = "incomplete", final: Sequence[Any] = ()) -> None:
+        for type, fields in self._items.close_all(status, final):
             self._send(type, fields)
+
+    def _tell_items(self, items: Sequence[Any], size: int) -> None:
+        """Tell of items that the upstream had in its final Response alone."""
+        for index, item in enumerate(items):
+            if isinstance(item, dict):
+                id = self._items.done(index, item, size)
+                for type, fields in whole_item(index, {**item, "id": id}):
+                    self._send(type, fields)
+                size = 0
 
     def _end(self, type: str, data: dict[str, Any]) -> None:
         response = data.get("response")
         if not isinstance(response, dict):
             raise UpstreamBroken(f"The upstream ended its stream with {type} that holds no response.")
         status = terminal_status(type, data)
-        self._close_items("completed" if status == "completed" else "incomplete")
+        if self._error is not None and status != "failed":
+            status = "failed"
+            response["error"] = {"code": failure_code(self._error), "message": self._error.message}
+        output = response.get("output")
+        items = output if isinstance(output, list) else []
+        if self._items.announced:
+            self._close_items("completed" if status == "completed" else "incomplete", items)
+        else:
+            self._tell_items(items, len(json.dumps(items)))
         upstream_id = response.get("id")
         if isinstance(upstream_id, str) and upstream_id != self._request.response_id:
             self.upstream_id = upstream_id
         response["id"] = self._request.response_id
         response["created_at"] = self._request.created_at
         response["previous_response_id"] = self._request.previous_response_id
-        response["status"] = status
         response.setdefault("object", "response")
         response.setdefault("model", self._request.asked_model)
-        self._settle_output(response)
+        # Behind an error event the upstream may go on, but nothing of that was let out.
+        response["output"] = self._items.settled(output) if self._error is None else self._items.output()
         if status == "failed" and not isinstance(response.get("error"), dict):
             response["error"] = {"code": "server_error", "message": "The upstream said no more than failed."}
-        if status == "completed":
-            response.setdefault("completed_at", int(time.time()))
+        if status == "completed" and response.get("completed_at") is None:
+            response["completed_at"] = int(time.time())
+        elif status != "completed" and response.get("status") != status:
+            response["completed_at"] = None
+        response["status"] = status
         self._finish(f"response.{status}", response, data)
-
-    def _settle_output(self, response: dict[str, Any]) -> None:
-        """An output that lacks what was streamed is filled from the stream; ids become the stream's."""
-        output = response.get("output")
-        ids = self._items.ids()
-        if not isinstance(output, list) or len(output) < len(ids):
-            response["output"] = self._items.output()
-            return
-        for item, known in zip(output, ids, strict=False):
-            if isinstance(item, dict):
-                _set_id(item, "id", known)
 
     def _finish(self, type: str, response: dict[str, Any], data: Mapping[str, Any] | None = None) -> None:
         fields = {**(data or {}), "type": type, "sequence_number": self._next, "response": response}
@@ -199,14 +205,33 @@ class Guard:
         self._emit(type, json.dumps(fields))
 
 
-def _set_id(holder: dict[str, Any], field: str, id: str) -> bool:
-    if holder.get(field) == id:
-        return False
-    holder[field] = id
-    return True
+def _read(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except json.JSONInvalid:
+        raise UpstreamBroken("The upstream sent an event that is not JSON.") from None
 
 
-def _renumbered(payload: bytes, data: dict[str, Any], old: Any, new: int) -> bytes:
+def _rewritten(payload: bytes, type: str, number: int, item_id: str | None = None) -> bytes:
+    """`payload` written anew with this type, number and, unless None, item id.
+
+    It is read again, as the quick reading of `take` changes integers that do not fit 64 bits.
+    """
+    data = _read(payload)
+    if "type" in data:
+        data["type"] = type
+    else:
+        data = {"type": type, **data}
+    data["sequence_number"] = number
+    if item_id is not None:
+        if type in ("response.output_item.added", "response.output_item.done"):
+            data["item"]["id"] = item_id
+        else:
+            data["item_id"] = item_id
+    return json.dumps(data)
+
+
+def _renumbered(payload: bytes, type: str, old: Any, new: int) -> bytes:
     """`payload` with its top-level sequence_number set to `new`, all other bytes kept if that is safe."""
     if old.__class__ is int:
         at = payload.find(_NUMBER_KEY)
@@ -214,5 +239,4 @@ def _renumbered(payload: bytes, data: dict[str, Any], old: Any, new: int) -> byt
         start = at + len(_NUMBER_KEY)
         if payload.startswith(value, start) and payload.find(_NUMBER_KEY, start) < 0:
             return b"%b:%d%b" % (payload[:start], new, payload[start + len(value) :])
-    data["sequence_number"] = new
-    return json.dumps(data)
+    return _rewritten(payload, type, new)

@@ -41,8 +41,9 @@ class Splice:
     def take(self, event: ResponseEvent) -> bool:
         """Whether `event` belongs to the answer (True) or is swallowed.
 
-        Raises `UpstreamError` when the attempt has failed before the commit: an ``error`` event, or a
-        terminal one whose status is failed or cancelled.
+        Raises `UpstreamError` when the attempt has failed before the commit: an ``error`` event, a terminal
+        one whose status is failed or cancelled or that holds no response, or an event that is no JSON
+        object. Only until the commit are payloads read; their ``type`` counts above the event's name.
         """
         type = event.type
         if self.committed:
@@ -55,10 +56,17 @@ class Splice:
             return True
         if is_preamble(type):
             return False
+        payload = _parsed(event)
+        said = payload.get("type")
+        if isinstance(said, str) and said:
+            type = said
+            if is_preamble(type):
+                return False
         if type == "error":
-            raise error_body.stream_failure(_parsed(event), provider=self._provider)
+            raise error_body.stream_failure(payload, provider=self._provider)
         if type in TERMINAL:
-            payload = _parsed(event)
+            if not isinstance(payload.get("response"), dict):
+                raise UpstreamBroken(f"{self._provider} ended its stream with {type} that holds no response.")
             if terminal_status(type, payload) == "failed":
                 raise error_body.stream_failure(payload, provider=self._provider)
             self.ended = True
@@ -85,8 +93,11 @@ def terminal_status(type: str, payload: Any) -> str:
     return "incomplete" if type == "response.incomplete" else "completed"
 
 
-def _parsed(event: ResponseEvent) -> Any:
+def _parsed(event: ResponseEvent) -> dict[str, Any]:
     try:
-        return json.loads(event.payload)
+        payload = json.loads(event.payload)
     except json.JSONInvalid as error:
         raise UpstreamBroken("The upstream sent an event that is not JSON.") from error
+    if not isinstance(payload, dict):
+        raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
+    return payload

@@ -7,10 +7,8 @@ line is handed out by `close`, since some servers leave it away.
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -30,60 +28,62 @@ class Decoder:
 
     def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
         self._limit = limit
-        self._rest = b""
-        self._scanned = 0
+        self._rest = bytearray()
         self._begun = False
+        self._after_cr = False
         self._names: dict[bytes, str] = {}
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
         if not self._begun:
-            chunk = self._rest + chunk
-            self._rest = b""
+            chunk = bytes(self._rest) + chunk
+            self._rest.clear()
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
-                self._rest = chunk
+                self._rest += chunk
                 return []
             self._begun = True
             chunk = chunk.removeprefix(_BOM)
-        text = self._rest + chunk if self._rest else chunk
-        if b"\r" in text:
-            return self._feed_any_line_ends(text)
+        if self._after_cr and chunk:
+            # A CR ends its line at once; an LF right behind it belongs to the same line end.
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        rest = self._rest
+        if not rest:
+            return self._records(chunk, chunk.rfind(b"\n\n"))
         # A record's end may straddle the last read: look again from one byte before.
-        end = text.rfind(b"\n\n", max(0, self._scanned - 1))
+        seen = len(rest)
+        rest += chunk
+        end = rest.rfind(b"\n\n", seen - 1)
         if end < 0:
-            self._keep(text)
+            self._check(len(rest))
             return []
-        whole, rest = text[:end], text[end + 2 :]
-        self._scanned = 0
-        self._keep(rest)
-        return [record for block in whole.split(b"\n\n") if (record := self._record(block)) is not None]
-
-    def _feed_any_line_ends(self, text: bytes) -> list[Record]:
-        # A final CR may be half of a CRLF, so it stays until more is known.
-        held = b"\r" if text.endswith(b"\r") else b""
-        normal = _LINE_END.sub(b"\n", text[:-1] if held else text)
-        end = normal.rfind(b"\n\n")
-        self._scanned = 0
-        if end < 0:
-            self._keep(normal + held)
-            return []
-        self._keep(normal[end + 2 :] + held)
-        blocks = normal[:end].split(b"\n\n")
-        return [record for block in blocks if (record := self._record(block)) is not None]
+        self._rest = bytearray()
+        return self._records(bytes(rest), end)
 
     def close(self) -> list[Record]:
         """The stream ended: hand out a last record that lacks its empty line."""
-        text = _LINE_END.sub(b"\n", self._rest)
-        self._rest = b""
-        self._scanned = 0
+        text = bytes(self._rest)
+        self._rest = bytearray()
         record = self._record(text)
         return [] if record is None else [record]
 
-    def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._limit:
+    def _records(self, text: bytes, end: int) -> list[Record]:
+        """The records of `text` up to its last empty line, which is at `end` (-1: none); the rest is kept."""
+        if end < 0:
+            self._check(len(text))
+            self._rest += text
+            return []
+        if end + 2 < len(text):
+            self._check(len(text) - end - 2)
+            self._rest += text[end + 2 :]
+        return [record for block in text[:end].split(b"\n\n") if (record := self._record(block)) is not None]
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
             raise RecordTooLarge(f"one record of the stream is larger than {self._limit} bytes")
-        self._rest = rest
-        self._scanned = len(rest)
 
     def _name(self, raw: bytes) -> str:
         name = self._names.get(raw)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from maestro_daemon.errors import MaestroError
+from maestro_daemon.errors import MaestroError, UpstreamBroken
 from maestro_daemon.protocol import sse
 from maestro_daemon.protocol.guard import Guard
 from maestro_daemon.providers.notices import Outcome
@@ -24,7 +24,7 @@ from maestro_daemon.server.body import read_body
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.headers import carried, passed_back
 from maestro_daemon.server.request_id import request_id_of
-from maestro_daemon.server.stream_writer import Keepalive, StreamWriter
+from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
 
 _log: Final = structlog.get_logger(__name__)
@@ -108,7 +108,8 @@ class ResponsesHandler:
                     return await self._stream(request, wanted, progress, outcome, began)
                 return await self._json(wanted, progress, outcome)
         except asyncio.CancelledError:
-            if self._is_ended_by_us(request):
+            # Once a stream has begun, no other answer can stand on its connection.
+            if not _has_begun(request) and self._is_ended_by_us(request):
                 outcome.error = DaemonStopping(_STOPPING)
                 outcome.http_status = outcome.error.status
                 return error_response(outcome.error, headers=_house_headers(progress))
@@ -122,9 +123,11 @@ class ResponsesHandler:
             answer = error_response(error, headers=_house_headers(progress))
             outcome.http_status = answer.status
             return answer
-        except Exception as error:  # noqa: BLE001  (logged; the client gets an answer whatever failed)
+        except Exception as error:
             _log.exception("request failed", request_id=request_id_of(request))
             outcome.error = _internal(error)
+            if _has_begun(request):
+                raise
             outcome.http_status = 500
             return error_response(outcome.error, headers=_house_headers(progress))
         finally:
@@ -175,8 +178,10 @@ class ResponsesHandler:
                         guard.take(event)
                         if guard.ended:
                             break
-                        if not writer.has_room:
+                        if writer.pending >= MOST_PENDING:
                             await writer.room()
+                    if not guard.ended:
+                        raise UpstreamBroken("The upstream's last event did not end the answer.")
                 except MaestroError as error:
                     outcome.error = error
                     guard.fail(error)
@@ -211,6 +216,10 @@ class ResponsesHandler:
         outcome.usage = _usage(guard.response)
         if stream.target is not None:
             self._router.remember(wanted, stream.target, guard.response, guard.upstream_id)
+
+
+def _has_begun(request: web.Request) -> bool:
+    return request.writer.output_size > 0
 
 
 def _left(outcome: Outcome) -> None:

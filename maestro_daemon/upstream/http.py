@@ -63,9 +63,10 @@ class HttpUpstream:
     """The HTTP side of one provider; one object for all its requests.
 
     `base_url` is what paths are appended to. `headers` go with every request (credentials among them).
-    Timeouts are in seconds: `connect_timeout` until the connection stands, `first_byte_timeout` until the
-    answer's headers, `idle_timeout` between two reads of its body. `max_concurrent` bounds requests under
-    way; more wait in order, up to `max_waiting`, and leave the queue when they are cancelled.
+    Timeouts are in seconds: `connect_timeout` until the connection stands, `first_byte_timeout` from the
+    request's last byte until the answer's headers (and as much for sending the request), `idle_timeout`
+    between two reads of its body. `max_concurrent` bounds requests under way; more wait in order, up to
+    `max_waiting`, and leave the queue when they are cancelled.
     `force_close` opens a connection per request, for servers that close idle ones unannounced;
     `unix_socket` is the path of a socket to connect to instead of the URL's host.
     """
@@ -91,6 +92,7 @@ class HttpUpstream:
             total=None, connect=connect_timeout, sock_read=first_byte_timeout
         )
         self._first_byte_timeout = first_byte_timeout
+        self._until_headers = connect_timeout + 2 * first_byte_timeout
         self._idle_timeout = idle_timeout
         self._proxy = None if unix_socket else _proxy_for(URL(self.base_url))
         self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
@@ -192,22 +194,26 @@ class HttpUpstream:
         if body is not None:
             sent.setdefault(hdrs.CONTENT_TYPE, "application/json")
         url = URL(self.base_url + path, encoded=True)
+        again = True
         while True:
             connection = _Connection()
             try:
-                return await self._session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=sent,
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                    trace_request_ctx=connection,
-                )
+                # Around the whole, as aiohttp's own timer stands still while a body is being sent.
+                async with asyncio.timeout(self._until_headers):
+                    return await self._session.request(
+                        method,
+                        url,
+                        data=body,
+                        headers=sent,
+                        proxy=self._proxy,
+                        allow_redirects=False,
+                        trace_request_ctx=connection,
+                    )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # A pooled connection that the server had closed meanwhile: nothing of an answer was seen,
-                # and the next connection tells a dead connection from a dead server.
-                if connection.reused and isinstance(error, _CONNECTION_LOST):
+                # A pooled connection that the server had closed meanwhile: nothing of an answer was seen.
+                # Once only, since a server that works on it and then falls would do so each time.
+                if again and connection.reused and isinstance(error, _CONNECTION_LOST):
+                    again = False
                     continue
                 raise self._unreachable(error) from error
 

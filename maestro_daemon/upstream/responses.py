@@ -81,18 +81,21 @@ class ResponsesUpstream:
 
 
 def _event(name: str, data: bytes) -> ResponseEvent | None:
-    """The event of one SSE record; None for ``[DONE]`` and for what holds no data."""
-    if name:
-        # `error` records of some servers hold a bare error object; the guard reads both shapes.
-        return ResponseEvent(name, data) if data else None
+    """The event of one SSE record; None for ``[DONE]`` and for what is no event of this dialect."""
     if not data or data == b"[DONE]":
         return None
+    if name.startswith("response.") or name == "error":
+        # `error` records of some servers hold a bare error object; the guard reads both shapes.
+        return ResponseEvent(name, data)
+    # Nameless, or named otherwise (`message`, `ping`): what the JSON says counts.
     try:
         parsed = json.loads(data)
     except json.JSONInvalid as error:
+        if name:
+            return None
         raise UpstreamBroken("The upstream sent a record that is not JSON.") from error
     kind = parsed.get("type") if isinstance(parsed, dict) else None
-    if isinstance(kind, str):
+    if isinstance(kind, str) and kind:
         return ResponseEvent(kind, data)
     if isinstance(parsed, dict) and parsed.get("error"):
         return ResponseEvent("error", data)
