@@ -21,7 +21,7 @@ hookimpl = pluggy.HookimplMarker("maestro_daemon")
 
 Options = TypeVar("Options", bound=BaseModel)
 Factory = Callable[[str, Any], Provider]
-"""``factory(name, options)`` makes the provider ``[providers.NAME]``; called on the running loop, must not block."""
+"""``factory(name, options)`` makes the provider ``[providers.NAME]``. Called on the loop: must not block."""
 
 Register = Callable[[str, type[BaseModel], Factory], None]
 """``register(kind, options_model, factory)``: the pydantic model validates the provider's TOML table."""

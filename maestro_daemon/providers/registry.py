@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from maestro_daemon.errors import MaestroError, ProviderUnavailable
 from maestro_daemon.providers import hookspecs
 from maestro_daemon.providers.hookspecs import Factory
+from maestro_daemon.providers.installed import GROUP, entry_points
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.request import ResponseRequest
@@ -29,7 +30,6 @@ from maestro_daemon.request import ResponseRequest
 if TYPE_CHECKING:
     import click
 
-GROUP: Final = "maestro_daemon"
 _NOTICES: Final = ("maestro_attempt_finished", "maestro_response_finished")
 _PROVIDER_METHODS: Final = ("models", "complete", "stream", "aclose")
 _log = structlog.get_logger(__name__)
@@ -92,8 +92,9 @@ class Registry:
     `hook` tells the notices.
     """
 
-    def __init__(self, find: Callable[[], Iterable[EntryPoint]] = lambda: entry_points(group=GROUP)) -> None:
+    def __init__(self, find: Callable[[], Iterable[EntryPoint]] = entry_points) -> None:
         self._find = find
+        self._points: dict[str, list[EntryPoint]] | None = None
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._kinds: dict[str, Kind] = {}
@@ -116,16 +117,14 @@ class Registry:
 
     def installed(self) -> list[str]:
         """The names of all installed plugins, loaded or not, sorted."""
-        return sorted({entry_point.name for entry_point in self._find()})
+        return sorted(self._found())
 
     def load(self, *, enabled: Sequence[str] | None = None, disabled: Sequence[str] = ()) -> None:
         """Load the installed plugins, or only those `enabled`, less those `disabled`. Never raises.
 
         Every plugin is loaded at most once, however often this is called.
         """
-        found: dict[str, list[EntryPoint]] = {}
-        for entry_point in self._find():
-            found.setdefault(entry_point.name, []).append(entry_point)
+        found = self._found()
         wanted = sorted(found) if enabled is None else [name for name in enabled if name in found]
         for name in wanted:
             if name not in self._rows and name not in disabled:
@@ -175,6 +174,13 @@ class Registry:
                 implementation.function(*([cli] if "cli" in implementation.argnames else []))
             except Exception:  # noqa: BLE001  (outsiders' code; logged)
                 _log.exception("a plugin's commands failed", plugin=implementation.plugin_name)
+
+    def _found(self) -> dict[str, list[EntryPoint]]:
+        if self._points is None:
+            self._points = {}
+            for entry_point in self._find():
+                self._points.setdefault(entry_point.name, []).append(entry_point)
+        return self._points
 
     def _load(self, same_name: list[EntryPoint]) -> None:
         entry_point, *others = same_name
@@ -250,8 +256,8 @@ def _row(entry_point: EntryPoint, state: Literal["loaded", "disabled", "broken"]
     distribution = entry_point.dist
     return PluginRow(
         entry_point.name,
-        distribution.name if distribution else "",
-        distribution.version if distribution else "",
+        (distribution and distribution.name) or "",
+        (distribution and distribution.version) or "",
         state,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import click
@@ -348,3 +349,20 @@ def test_the_house_plugins_are_found_where_they_are_installed(logged: list[Any])
     assert rows["openai"].kinds == ("openai",)
     assert rows["local"].kinds == ("local",)
     assert rows["openai"].distribution == "maestro-daemon"
+
+
+@pytest.mark.parametrize(
+    "damage", ["[maestro_daemon]\nnothing behind it\n", "[maestro_daemon\n= =\n", "maestro_daemon = 1\n"]
+)
+def test_a_package_with_damaged_metadata_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, logged: list[Any]
+) -> None:
+    for name, points in (("damaged", damage), ("sound", "[maestro_daemon]\nsound = sound_plugin\n")):
+        metadata = tmp_path / f"{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(points)
+    (tmp_path / "nameless-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    names = Registry().installed()
+    assert {"sound", "openai", "local"} <= set(names)
