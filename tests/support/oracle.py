@@ -247,7 +247,7 @@ class _Judge:
 def _accumulate(payloads: list[dict[str, Any]], judge: _Judge) -> None:
     """Feed the openai package's accumulator, which raises by itself; compare what it makes."""
     state: ResponseStreamState[Any] = ResponseStreamState(input_tools=[], text_format=omit)
-    texts: dict[int, str] = {}
+    texts: dict[tuple[int, int], str] = {}
     for payload in payloads:
         try:
             made = state.handle_event(construct_type(type_=ResponseStreamEvent, value=payload))  # type: ignore[arg-type]
@@ -255,11 +255,12 @@ def _accumulate(payloads: list[dict[str, Any]], judge: _Judge) -> None:
             raise AssertionError(f"openai's accumulator refuses {payload}: {error!r}") from error
         for event in made:
             if event.type in ("response.output_text.delta", "response.function_call_arguments.delta"):
-                texts[event.output_index] = event.snapshot  # type: ignore[union-attr]
-    for index, text in texts.items():
+                place = (event.output_index, getattr(event, "content_index", 0))  # type: ignore[union-attr]
+                texts[place] = event.snapshot  # type: ignore[union-attr]
+    for (index, part), text in texts.items():
         item = judge.response["output"][index]
-        parts = [part["text"] for part in item.get("content", []) if part["type"] == "output_text"]
-        assert text == (item["arguments"] if item["type"] == "function_call" else parts[-1])
+        whole = item["arguments"] if item["type"] == "function_call" else item["content"][part]["text"]
+        assert text == whole
     if judge.response["status"] == "completed":
         final = state._completed_response
         assert final is not None
