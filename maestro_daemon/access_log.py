@@ -19,7 +19,6 @@ def maestro_response_finished(request: ResponseRequest, outcome: Outcome) -> Non
     usage = outcome.usage or {}
     line: dict[str, Any] = {
         "request_id": request.request_id,
-        "client": request.client or None,
         "model": request.asked_model,
         "target": outcome.target or None,
         "attempts": len(outcome.attempts),
@@ -31,6 +30,8 @@ def maestro_response_finished(request: ResponseRequest, outcome: Outcome) -> Non
         "first_output": _rounded(outcome.first_output_after),
         "duration": _rounded(outcome.duration),
     }
+    if request.client:
+        line["client"] = request.client
     if outcome.error is not None:
         line["code"] = outcome.error.code
         line["reason"] = outcome.error.message[:500]

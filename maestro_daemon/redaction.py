@@ -56,7 +56,14 @@ class Redaction:
         What is named like a secret, is one, or looks like one is masked, at any depth; what is long is cut,
         what is very deep is left out.
         """
-        return {name: self._value(name, value, 0) for name, value in fields.items()}
+        # Most lines hold a few short words: one look at them all together costs less than one at each.
+        plain = self._is_plain("\n".join([value for value in fields.values() if value.__class__ is str]))
+        return {
+            name: value
+            if (plain and value.__class__ is str and not _is_secret_name(name)) or value is None
+            else self._value(name, value, 0)
+            for name, value in fields.items()
+        }
 
     def of_text(self, text: str) -> str:
         """The text, with known secrets and what looks like one masked."""
@@ -64,10 +71,16 @@ class Redaction:
             return text
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        lower = text.lower()
-        if any(hint in lower for hint in _HINTS):
-            text = _SECRET_LOOK.sub(MASK, text)
-        return text
+        return _SECRET_LOOK.sub(MASK, text) if _hints_at_secret(text) else text
+
+    def _is_plain(self, text: str) -> bool:
+        """Whether all of the text may stand in a line as it is."""
+        return (
+            len(text) <= _LONGEST
+            and text.isascii()
+            and not _hints_at_secret(text)
+            and (self._known is None or self._known.search(text) is None)
+        )
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
         if value is None:
@@ -107,6 +120,11 @@ class Redaction:
         if len(text) > longest:
             text = f"{text[: longest // 4]} … {text[-longest * 3 // 4 :]}"
         return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _hints_at_secret(text: str) -> bool:
+    lower = text.lower()
+    return any(hint in lower for hint in _HINTS)
 
 
 @lru_cache(maxsize=1024)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from maestro_daemon.errors import NO_HEADERS
@@ -13,7 +13,7 @@ from maestro_daemon.errors import NO_HEADERS
 
 def new_response_id() -> str:
     """An id that nobody can guess: ``resp_`` and 48 hex digits."""
-    return f"resp_{secrets.token_hex(24)}"
+    return f"resp_{os.urandom(24).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,14 @@ class ResponseRequest:
     def aimed_at(self, model: str, **changes: Any) -> Self:
         """The same request for one target: `model` is the upstream's id, `changes` replace body fields."""
         body = {**self.body, "model": model, **changes}
-        return replace(self, body=body, model=model)
+        return self.__class__(
+            body,
+            model,
+            self.asked_model,
+            self.stream,
+            self.headers,
+            self.client,
+            self.request_id,
+            self.response_id,
+            self.created_at,
+        )

@@ -45,6 +45,8 @@ async def read_body(request: web.Request, *, limit: int, timeout: float) -> byte
     if announced is not None and announced > limit:
         raise _too_large(limit)
     try:
+        if request.content.is_eof() and not applied:
+            return await _plain(request, limit)  # it is here already: no timer
         async with asyncio.timeout(timeout):
             if applied:
                 return await _decoded(request, decoders(applied), limit)

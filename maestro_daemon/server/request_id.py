@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -16,7 +16,7 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def new_request_id() -> str:
     """``req_`` and 32 hex digits."""
-    return f"req_{secrets.token_hex(16)}"
+    return f"req_{os.urandom(16).hex()}"
 
 
 def request_id_for(headers: Mapping[str, str]) -> str:

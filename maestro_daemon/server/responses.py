@@ -101,12 +101,13 @@ class ResponsesHandler:
                 client=request.get(CLIENT, ""),
                 request_id=request_id_of(request),
             )
-            with structlog.contextvars.bound_contextvars(
-                request_id=wanted.request_id, client=wanted.client or None, model=wanted.asked_model
-            ):
-                if wanted.stream:
-                    return await self._stream(request, wanted, progress, outcome, began)
-                return await self._json(wanted, progress, outcome)
+            # A handler runs in a task, and so in a context, of its own: nothing has to be unbound.
+            structlog.contextvars.bind_contextvars(request_id=wanted.request_id, model=wanted.asked_model)
+            if wanted.client:
+                structlog.contextvars.bind_contextvars(client=wanted.client)
+            if wanted.stream:
+                return await self._stream(request, wanted, progress, outcome, began)
+            return await self._json(wanted, progress, outcome)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
             if not _has_begun(request) and self._is_ended_by_us(request):

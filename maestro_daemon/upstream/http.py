@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from ssl import SSLError
+from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
@@ -27,20 +27,11 @@ _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _ERROR_BODY_TIMEOUT: Final = 10.0
 _TLS_ERRORS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, SSLError)
+_MOST_URLS: Final = 64
+_POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
+_SURELY_SENT: Final = 128 * 1024
+"""Bytes of a body that a socket takes at once; sending more can stall, and aiohttp has no timer for it."""
 _CONNECTION_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
-
-
-class _Connection:
-    """What the session tells about one request's connection."""
-
-    __slots__ = ("reused",)
-
-    def __init__(self) -> None:
-        self.reused = False
-
-
-async def _note_reuse(session: object, context: Any, params: object) -> None:
-    context.trace_request_ctx.reused = True
 
 
 def _is_loopback(url: URL) -> bool:
@@ -98,16 +89,19 @@ class HttpUpstream:
         self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._pooled_until = 0.0
+        self._urls: dict[str, URL] = {}
+        pooling: dict[str, Any] = {"limit": 0, "force_close": force_close}
+        if not force_close:
+            pooling["keepalive_timeout"] = _POOLED_FOR
         connector: aiohttp.BaseConnector
         if unix_socket is not None:
-            connector = aiohttp.UnixConnector(unix_socket, limit=0, force_close=force_close)
+            connector = aiohttp.UnixConnector(unix_socket, **pooling)
         else:
-            connector = aiohttp.TCPConnector(limit=0, force_close=force_close)
-        reuse = aiohttp.TraceConfig()
-        reuse.on_connection_reuseconn.append(_note_reuse)
+            connector = aiohttp.TCPConnector(**pooling)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            trace_configs=[reuse],
+            headers=self._headers,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
@@ -119,27 +113,16 @@ class HttpUpstream:
         """Close every connection. Answers still being read end with `UpstreamBroken`."""
         await self._session.close()
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
-    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """Ask; give the answer once its status is known to be 2xx. The connection ends with the block.
+    ) -> _Exchange:
+        """For ``async with``: ask, and give the answer once its status is known to be 2xx.
 
-        Raises `UpstreamUnreachable`, `UpstreamRefused` (its body read, with the upstream's own message) and,
-        for errors while the caller reads the body inside the block, `UpstreamBroken`.
+        The connection ends with the block. Raises `UpstreamUnreachable`, `UpstreamRefused` (its body read,
+        with the upstream's own message) and, for errors while the caller reads the body inside the block,
+        `UpstreamBroken`.
         """
-        async with self._slot():
-            answer = await self._open(method, path, body, headers)
-            try:
-                if not 200 <= answer.status < 300:
-                    raise await self._refusal(answer)
-                self._expect_idle(answer)
-                yield answer
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise self._broken(error) from error
-            finally:
-                # Closes unless the body was read to its end: nothing is drained for the pool's sake.
-                answer.release()
+        return _Exchange(self, method, path, body, headers)
 
     async def get_json(self, path: str, *, headers: Mapping[str, str] = NO_HEADERS) -> Any:
         """The parsed JSON of ``GET base_url + path``. Raises as `request`; `UpstreamBroken` if it is none."""
@@ -158,18 +141,20 @@ class HttpUpstream:
 
     async def read(self, answer: aiohttp.ClientResponse) -> bytes:
         """The whole body, bounded. Inside the block of `request` only."""
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > _LARGEST_ANSWER:
+        content = answer.content
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await content.readany():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _LARGEST_ANSWER:
                 raise UpstreamBroken(f"{self.provider} sent more than {_LARGEST_ANSWER} bytes in one answer.")
-        return bytes(body)
+        return b"".join(pieces)
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def take_slot(self) -> bool:
+        """Wait for a slot if requests are bounded; True if `give_slot` is owed."""
         if self._slots is None:
-            yield
-            return
+            return False
         if self._slots.locked() and self._waiting >= self._max_waiting:
             raise UpstreamRefused(
                 f"{self.provider} is busy: {self._waiting} requests wait already.",
@@ -182,40 +167,60 @@ class HttpUpstream:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
+        return True
+
+    def give_slot(self) -> None:
+        """Let the next request go on."""
+        if self._slots is not None:
             self._slots.release()
 
-    async def _open(
+    async def open(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
-        sent = {**self._headers, **headers}
-        if body is not None:
-            sent.setdefault(hdrs.CONTENT_TYPE, "application/json")
-        url = URL(self.base_url + path, encoded=True)
-        again = True
+        """Ask, and give the answer of a 2xx status, its body unread. Raises as `request`."""
+        answer = await self._ask(method, path, body, headers)
+        if 200 <= answer.status < 300:
+            self._expect_idle(answer)
+            return answer
+        try:
+            raise await self._refusal(answer)
+        finally:
+            self.close(answer)
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        sent = headers
+        if body is not None and hdrs.CONTENT_TYPE not in headers:
+            sent = {hdrs.CONTENT_TYPE: "application/json", **headers}
+        url = self._urls.get(path)
+        if url is None:
+            url = URL(self.base_url + path, encoded=True)
+            if len(self._urls) < _MOST_URLS:
+                self._urls[path] = url
+        reused = asyncio.get_running_loop().time() < self._pooled_until
         while True:
-            connection = _Connection()
             try:
-                # Around the whole, as aiohttp's own timer stands still while a body is being sent.
+                asked = self._session.request(
+                    method, url, data=body, headers=sent, proxy=self._proxy, allow_redirects=False
+                )
+                if body is None or len(body) < _SURELY_SENT:
+                    return await asked
                 async with asyncio.timeout(self._until_headers):
-                    return await self._session.request(
-                        method,
-                        url,
-                        data=body,
-                        headers=sent,
-                        proxy=self._proxy,
-                        allow_redirects=False,
-                        trace_request_ctx=connection,
-                    )
+                    return await asked
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 # A pooled connection that the server had closed meanwhile: nothing of an answer was seen.
                 # Once only, since a server that works on it and then falls would do so each time.
-                if again and connection.reused and isinstance(error, _CONNECTION_LOST):
-                    again = False
+                if reused and isinstance(error, _CONNECTION_LOST):
+                    reused = False
                     continue
                 raise self._unreachable(error) from error
+
+    def close(self, answer: aiohttp.ClientResponse) -> None:
+        """Give the connection back if the body was read to its end, else close it: nothing is drained."""
+        if answer.content.at_eof():
+            self._pooled_until = asyncio.get_running_loop().time() + _POOLED_FOR
+        answer.release()
 
     def _expect_idle(self, answer: aiohttp.ClientResponse) -> None:
         connection = answer.connection
@@ -231,8 +236,6 @@ class HttpUpstream:
                     body += chunk
         except (aiohttp.ClientError, OSError, TimeoutError):
             pass  # the status alone has to do
-        finally:
-            answer.close()
         if 300 <= answer.status < 400:
             return UpstreamRefused(
                 f"{self.provider} answered HTTP {answer.status}, a redirect; check its base_url.",
@@ -261,7 +264,8 @@ class HttpUpstream:
             said = f"the connection failed ({error.__class__.__name__})"
         return UpstreamUnreachable(f"{self.provider} cannot be reached: {said}.")
 
-    def _broken(self, error: Exception) -> MaestroError:
+    def broken(self, error: Exception) -> MaestroError:
+        """The error for what went wrong while a body was read."""
         if isinstance(error, TimeoutError):
             return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
         return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
@@ -270,6 +274,39 @@ class HttpUpstream:
 def _os_reason(error: OSError) -> str:
     # asyncio puts the address where the system's text belongs
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "the connection failed"
+
+
+class _Exchange:
+    """One request and its answer, for ``async with``."""
+
+    __slots__ = ("_answer", "_asked", "_owes_slot", "_upstream")
+
+    def __init__(
+        self, upstream: HttpUpstream, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> None:
+        self._upstream = upstream
+        self._asked = (method, path, body, headers)
+        self._owes_slot = False
+        self._answer: aiohttp.ClientResponse
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        self._owes_slot = await self._upstream.take_slot()
+        try:
+            self._answer = await self._upstream.open(*self._asked)
+        except BaseException:
+            if self._owes_slot:
+                self._upstream.give_slot()
+            raise
+        return self._answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._upstream.close(self._answer)
+        if self._owes_slot:
+            self._upstream.give_slot()
+        if isinstance(error, aiohttp.ClientError | OSError | TimeoutError):
+            raise self._upstream.broken(error) from error
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
