@@ -120,6 +120,14 @@ class FakeUpstream:
         """Release every `PAUSE`."""
         self._resume.set()
 
+    def forget(self) -> None:
+        """Drop script and record, so that another test can begin."""
+        self.requests.clear()
+        self.left = asyncio.Queue()
+        self.asked = asyncio.Queue()
+        self._answers = []
+        self._resume = asyncio.Event()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         received = Received(request.method, request.path, dict(request.headers), await request.read())
         if request.method == "GET" and request.path.endswith("/models"):

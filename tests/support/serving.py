@@ -22,7 +22,7 @@ def serving(config: str, folder: Path, *, program: Path = INSTALLED) -> Iterator
     """Serve the TOML `config` from `folder` until the block ends; gives the base URL that was printed.
 
     Nothing of the user's own environment is seen by the daemon. It must begin within 30 s, and end with
-    status 0 within 20 s of SIGTERM. Blocks; `serving_beside` does not.
+    status 0 and without a traceback within 20 s of SIGTERM. Blocks; `serving_beside` does not.
     """
     file = folder / "maestro.toml"
     file.touch(mode=0o600)
@@ -42,6 +42,7 @@ def serving(config: str, folder: Path, *, program: Path = INSTALLED) -> Iterator
         yield _base_url(process.stdout.fileno(), log)
         process.terminate()
         assert process.wait(20) == 0, log.read_text()
+        assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.kill()
         process.wait()
