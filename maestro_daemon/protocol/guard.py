@@ -63,7 +63,7 @@ class Guard:
 
     def keepalive(self) -> None:
         """Send the one event that resets clients' idle timers and that all of them ignore."""
-        if not self.ended:
+        if not self.ended and self._error is None:
             self._send("keepalive", {})
 
     def take(self, event: ResponseEvent) -> None:

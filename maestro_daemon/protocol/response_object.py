@@ -68,7 +68,7 @@ def response_object(
         "error": error,
         "incomplete_details": None if incomplete_reason is None else {"reason": incomplete_reason},
         "model": request.asked_model,
-        "output": output,
+        "output": list(output),
         "previous_response_id": body.get("previous_response_id"),
         "reasoning": _reasoning(body.get("reasoning")),
         "service_tier": _service_tier(body.get("service_tier")),

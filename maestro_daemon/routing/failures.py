@@ -74,13 +74,14 @@ def _is_limit(error: MaestroError) -> bool:
 
 
 def _as_client_error(error: MaestroError) -> MaestroError:
-    return AttemptsExhausted(
+    told = AttemptsExhausted(
         error.message,
         status=error.status,
-        code=error.code,
         param=error.param,
         type=error.type if isinstance(error, RequestInvalid) else _type_of(error, "invalid_request_error"),
     )
+    told.code = error.code  # None too is the upstream's own
+    return told
 
 
 def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:

@@ -77,12 +77,12 @@ class Memory:
     def _keep(self, client: str, item: Mapping[str, Any], origin: Origin) -> None:
         raw = json.dumps(item)
         size = len(raw) + _ITEM_OVERHEAD
-        if size > self._item_bytes:
-            return
         key = (client, item["id"])
         before = self._items.pop(key, None)
         if before is not None:
             self._held_bytes -= len(before[0]) + _ITEM_OVERHEAD
+        if size > self._item_bytes:
+            return
         self._items[key] = (raw, origin.provider, origin.native)
         self._held_bytes += size
         while self._held_bytes > self._item_bytes:

@@ -83,7 +83,9 @@ class Planner:
             return (Target(self._providers[listing[0]], listing[0], name),)
         if listing:
             candidates = ", ".join(f"{each}/{name}" for each in listing)
-            raise ModelUnknown(f"Several providers list the model {name!r}: ask for one of {candidates}.")
+            raise ModelUnknown(
+                f"Several providers list the model {name!r}: ask for one of {candidates}.", param="model"
+            )
         raise self._unknown(name)
 
     def auto(self) -> Target | None:
@@ -126,7 +128,8 @@ class Planner:
             raise self._catalogue_unread(AUTO)
         raise ModelUnknown(
             "The model 'auto' stands for nothing here: no local server and no embedded model was found. "
-            "Configure [routes.auto], or ask for another model (GET /v1/models lists them)."
+            "Configure [routes.auto], or ask for another model (GET /v1/models lists them).",
+            param="model",
         )
 
     def _unread(self) -> list[str]:

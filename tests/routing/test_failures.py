@@ -1,0 +1,249 @@
+"""Which failures end a request, and what a client is told when every target failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from maestro_daemon.errors import (
+    CredentialsRefused,
+    MaestroError,
+    ProviderUnavailable,
+    RequestInvalid,
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from maestro_daemon.protocol.failure_code import failure_code
+from maestro_daemon.routing.failures import exhausted, is_clients_fault
+
+
+def refused(status: int, code: str | None = None, message: str = "no", **more: Any) -> UpstreamRefused:
+    kind = CredentialsRefused if status in (401, 403) else UpstreamRefused
+    return kind(message, status=status, code=code, **more)
+
+
+@pytest.mark.parametrize(
+    ("error", "clients"),
+    [
+        (refused(400), True),
+        (refused(400, "invalid_value"), True),
+        (refused(400, "invalid_prompt"), True),
+        (refused(422, "missing_required_parameter"), True),
+        (refused(400, "context_length_exceeded"), False),
+        (refused(400, "model_not_found"), False),
+        (refused(400, "model_not_supported"), False),
+        (refused(400, "unsupported_parameter"), False),
+        (refused(400, "unsupported_value"), False),
+        (refused(422, "unsupported_anything"), False),
+        (refused(400, "invalid_encrypted_content"), False),
+        (refused(400, "insufficient_quota"), False),
+        (refused(400, "billing_hard_limit_reached"), False),
+        (refused(400, "billing_not_active"), False),
+        (refused(401), False),
+        (refused(402), False),
+        (refused(403), False),
+        (refused(404), False),
+        (refused(408), False),
+        (refused(409), False),
+        (refused(413), False),
+        (refused(429), False),
+        (refused(500), False),
+        (refused(529), False),
+        (UpstreamBroken("nonsense"), False),
+        (UpstreamUnreachable("silent"), False),
+        # another target may speak the dialect that this one does not
+        (RequestInvalid("cannot be said"), False),
+    ],
+    ids=lambda value: f"{value.status}-{value.code}" if isinstance(value, MaestroError) else "",
+)
+def test_only_a_400_or_422_that_says_nothing_of_the_target_is_the_clients_fault(
+    error: MaestroError, clients: bool
+) -> None:
+    assert is_clients_fault(error) is clients
+
+
+SILENT = UpstreamUnreachable("silent")
+BROKEN = UpstreamBroken("nonsense")
+CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]] = [
+    # what it is, the failures, and the status, code, message and Retry-After that a client gets
+    ("a fault of the client", [refused(400, "invalid_value", "bad")], 400, "invalid_value", "bad", None),
+    ("a 422", [refused(422, None, "bad")], 422, None, "bad", None),
+    (
+        "a fault after a failure",
+        [BROKEN, refused(400, "invalid_value", "bad")],
+        400,
+        "invalid_value",
+        "bad",
+        None,
+    ),
+    (
+        "the same 400 of all",
+        [refused(400, "context_length_exceeded", "a"), refused(400, "context_length_exceeded", "b")],
+        400,
+        "context_length_exceeded",
+        "a",
+        None,
+    ),
+    ("a 404 of all", [refused(404, "model_not_found", "gone")], 404, "model_not_found", "gone", None),
+    (
+        "what no dialect can say",
+        [RequestInvalid("cannot be said", code="unsupported_value")],
+        400,
+        "unsupported_value",
+        "cannot be said",
+        None,
+    ),
+    (
+        "a 400 of one only",
+        [refused(400, "context_length_exceeded", "a"), BROKEN],
+        502,
+        "upstream_broken",
+        "nonsense",
+        None,
+    ),
+    (
+        "a 429 without a time",
+        [refused(429)],
+        429,
+        "rate_limit_exceeded",
+        "no Please try again in 1s.",
+        "1",
+    ),
+    (
+        "the shortest time",
+        [refused(429, retry_after=30.0), refused(429, None, "b", retry_after=2.2)],
+        429,
+        "rate_limit_exceeded",
+        "b Please try again in 3s.",
+        "3",
+    ),
+    (
+        "a limit among failures",
+        [refused(429, "tokens", "slow", retry_after=7.0), BROKEN, SILENT],
+        429,
+        "tokens",
+        "slow Please try again in 7s.",
+        "7",
+    ),
+    (
+        "a limit beside a 400",
+        [refused(400, "context_length_exceeded", "a"), refused(429, retry_after=4.0)],
+        429,
+        "rate_limit_exceeded",
+        "no Please try again in 4s.",
+        "4",
+    ),
+    (
+        "a message that says when",
+        [refused(429, None, "Please try again in 20s", retry_after=20.0)],
+        429,
+        "rate_limit_exceeded",
+        "Please try again in 20s",
+        "20",
+    ),
+    ("an empty account", [refused(429, "insufficient_quota")], 429, "insufficient_quota", "no", "1"),
+    ("a 402", [refused(402, None, "pay")], 429, "insufficient_quota", "pay", "1"),
+    ("a 400 of billing", [refused(400, "billing_not_active", "pay")], 429, "insufficient_quota", "pay", "1"),
+    (
+        "a limit that passes beside an empty account",
+        [refused(402, None, "pay"), refused(429, None, "slow", retry_after=9.0)],
+        429,
+        "rate_limit_exceeded",
+        "slow Please try again in 9s.",
+        "9",
+    ),
+    (
+        "an overload",
+        [refused(503, "server_is_overloaded", "full")],
+        503,
+        "server_is_overloaded",
+        "full",
+        None,
+    ),
+    ("a 529", [refused(529, None, "full")], 503, "upstream_error", "full", None),
+    ("a 503 with a time", [refused(503, None, "full", retry_after=5.0)], 503, "upstream_error", "full", "5"),
+    ("a 500", [refused(500, None, "oops")], 502, "upstream_error", "oops", None),
+    ("a 504", [refused(504, None, "late")], 502, "upstream_error", "late", None),
+    ("a 408", [refused(408, None, "late")], 502, "upstream_error", "late", None),
+    ("a redirect", [refused(302, None, "moved")], 502, "upstream_error", "moved", None),
+    ("nobody there", [SILENT], 502, "upstream_unreachable", "silent", None),
+    ("nonsense", [BROKEN], 502, "upstream_broken", "nonsense", None),
+    (
+        "the last one's message",
+        [refused(503, None, "full"), BROKEN],
+        502,
+        "upstream_broken",
+        "nonsense",
+        None,
+    ),
+    (
+        "a missing part",
+        [ProviderUnavailable("install it")],
+        503,
+        "provider_unavailable",
+        "install it",
+        None,
+    ),
+    (
+        "our own credentials",
+        [refused(401, "invalid_api_key", "bad key")],
+        502,
+        "upstream_credentials_refused",
+        "The upstream refused the provider's credentials (HTTP 401): bad key",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "code", "message", "retry_after"),
+    [case[1:] for case in CASES],
+    ids=[c[0] for c in CASES],
+)
+def test_when_all_failed_the_client_is_told(
+    failures: Sequence[MaestroError], status: int, code: str | None, message: str, retry_after: str | None
+) -> None:
+    error = exhausted(failures)
+    assert (error.status, error.code, error.message) == (status, code, message)
+    assert error.headers.get("retry-after") == retry_after
+    assert set(error.envelope()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_client_error_keeps_the_upstreams_type_and_param() -> None:
+    error = exhausted([refused(400, "invalid_value", "bad", param="input", type="invalid_request_error")])
+    assert (error.type, error.param) == ("invalid_request_error", "input")
+    assert exhausted([refused(400)]).type == "invalid_request_error"
+
+
+def test_a_limit_keeps_the_upstreams_limit_headers_and_nothing_else() -> None:
+    headers = {"x-ratelimit-remaining-tokens": "0", "set-cookie": "secret", "retry-after": "60"}
+    error = exhausted([refused(429, retry_after=2.0, headers=headers)])
+    assert dict(error.headers) == {"x-ratelimit-remaining-tokens": "0", "retry-after": "2"}
+    assert error.type == "rate_limit_error"
+
+
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ([refused(429, retry_after=4.0)], "rate_limit_exceeded"),
+        ([refused(429, "tokens")], "rate_limit_exceeded"),
+        ([refused(402)], "insufficient_quota"),
+        ([refused(400, "context_length_exceeded")], "context_length_exceeded"),
+        ([refused(400, "invalid_value")], "invalid_prompt"),
+        ([refused(503, "server_is_overloaded")], "server_is_overloaded"),
+        ([refused(503)], "server_error"),
+        ([refused(401)], "server_error"),
+        ([BROKEN], "server_error"),
+        ([SILENT], "server_error"),
+    ],
+)
+def test_after_the_preamble_the_same_choice_makes_the_code(
+    failures: Sequence[MaestroError], code: str
+) -> None:
+    error = exhausted(failures)
+    assert failure_code(error) == code
+    if code == "rate_limit_exceeded":
+        assert "try again in" in error.message

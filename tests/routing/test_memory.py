@@ -1,0 +1,91 @@
+"""What is remembered of answers: bounded, least recently used out, each client's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maestro_daemon.routing.memory import Memory, Origin
+
+OPENAI = Origin("openai", "resp_up", native=True)
+
+
+def item(id: Any, size: int = 10) -> dict[str, Any]:
+    return {"id": id, "type": "message", "content": "x" * size}
+
+
+def test_a_response_and_its_items_are_found_by_their_client_alone() -> None:
+    memory = Memory()
+    memory.remember("alice", "resp_1", OPENAI, [item("msg_1")])
+    assert memory.origin("alice", "resp_1") == OPENAI
+    assert memory.origin("bob", "resp_1") is None
+    found = memory.item("alice", "msg_1")
+    assert found is not None
+    assert found.item == item("msg_1")
+    assert (found.provider, found.native) == ("openai", True)
+    assert memory.item("bob", "msg_1") is None
+    assert memory.item("alice", "msg_2") is None
+
+
+def test_the_least_recently_used_response_goes_first() -> None:
+    memory = Memory(responses=3)
+    for number in range(3):
+        memory.remember("", f"resp_{number}", OPENAI, [])
+    assert memory.origin("", "resp_0") is not None
+    memory.remember("", "resp_3", OPENAI, [])
+    assert memory.origin("", "resp_1") is None
+    assert [memory.origin("", f"resp_{number}") is not None for number in (0, 2, 3)] == [True] * 3
+
+
+def test_items_are_bounded_in_bytes_and_the_least_recently_used_go_first() -> None:
+    memory = Memory(item_bytes=10_000)
+    for number in range(4):
+        memory.remember("", "resp", OPENAI, [item(f"msg_{number}", 2000)])
+    assert memory.item("", "msg_0") is not None
+    memory.remember("", "resp", OPENAI, [item("msg_4", 2000)])
+    assert memory.item("", "msg_1") is None
+    assert memory.item("", "msg_0") is not None
+    for number in range(1000):
+        memory.remember("", "resp", OPENAI, [item(f"small_{number}", 1)])
+    assert len(memory._items) < 25
+    assert memory._held_bytes <= 10_000
+
+
+def test_an_item_that_is_too_large_displaces_nothing() -> None:
+    memory = Memory(item_bytes=10_000)
+    memory.remember("", "resp", OPENAI, [item("msg_1"), item("msg_2", 20_000)])
+    assert memory.item("", "msg_1") is not None
+    assert memory.item("", "msg_2") is None
+
+
+def test_an_item_that_comes_again_counts_once() -> None:
+    memory = Memory(item_bytes=10_000)
+    for _ in range(100):
+        memory.remember("", "resp", OPENAI, [item("msg_1", 3000)])
+    memory.remember("", "resp", OPENAI, [item("msg_2", 3000)])
+    assert memory.item("", "msg_1") is not None
+    assert memory.item("", "msg_2") is not None
+
+
+def test_a_larger_form_of_an_item_replaces_it_even_if_it_cannot_be_kept() -> None:
+    memory = Memory(item_bytes=10_000)
+    memory.remember("", "resp", OPENAI, [item("msg_1")])
+    memory.remember("", "resp", OPENAI, [item("msg_1", 20_000)])
+    assert memory.item("", "msg_1") is None
+
+
+def test_what_is_no_item_is_passed_over() -> None:
+    memory = Memory()
+    memory.remember("", "resp", OPENAI, [None, 5, "x", {}, {"id": 5}, {"id": None}, item("msg_1")])
+    assert memory.item("", "msg_1") is not None
+    assert len(memory._items) == 1
+
+
+def test_what_is_given_out_can_be_changed_without_harm() -> None:
+    memory = Memory()
+    memory.remember("", "resp", OPENAI, [item("msg_1")])
+    first = memory.item("", "msg_1")
+    assert first is not None
+    first.item.clear()
+    again = memory.item("", "msg_1")
+    assert again is not None
+    assert again.item == item("msg_1")
