@@ -16,7 +16,8 @@ import os
 import shutil
 import signal
 import sys
-from typing import Any, NoReturn
+import time
+from typing import Any
 
 SETTINGS = (
     "model",  # path of a GGUF
@@ -32,15 +33,22 @@ PREFILL_STEP = 256
 """Tokens per batch: a client that left during the prefill is noticed once per batch."""
 
 PROMPT_CACHE_MIB = 256
+
+LOG_DELAY = 0.5
+"""Seconds: llama.cpp writes its log from a thread of its own, and the reason of a failure is only there."""
+
+LOADED: list[Any] = []
+"""Keeps the server: its destructor would wait for whatever still runs."""
+
 ONLY_ERRORS = 1
 PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Load, answer, wait for the end of stdin. Never returns."""
+def main() -> int:
+    """Load, answer, wait for the end of stdin; return the exit status."""
     line = sys.stdin.readline()
     if not line.endswith("\n"):
-        leave(0)  # whoever started this is gone already
+        return 0  # whoever started this is gone already
     settings = dict(zip(SETTINGS, map(json.loads(line).__getitem__, SETTINGS), strict=True))
     answer = only_answers_on_stdout()
     die_with_parent(signal.SIGKILL)  # loading holds the GIL, so that the end of stdin would be seen late
@@ -50,25 +58,21 @@ def main() -> None:
         server = load(settings)
     except ImportError as error:
         say(answer, {"error": f"xllamacpp cannot be imported: {error}"})
-        leave(1)
+        return 1
     except OSError as error:
         say(answer, {"error": f"the folder of its socket cannot be made: {error}"})
-        leave(1)
+        return 1
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         say(answer, {"error": str(error) or type(error).__name__})
-        leave(1)
+        time.sleep(LOG_DELAY)
+        return 1
+    LOADED.append(server)
     die_with_parent(0)
     say(answer, {"address": server.listening_address})
     sys.stdin.read()
     if settings["socket"]:
         shutil.rmtree(os.path.dirname(settings["socket"]), ignore_errors=True)
-    leave(0)
-
-
-def leave(status: int) -> NoReturn:
-    """End the process without the server's destructor, which would wait for whatever still runs."""
-    sys.stderr.flush()
-    os._exit(status)
+    return 0
 
 
 def load(settings: dict[str, Any]) -> Any:
@@ -120,4 +124,6 @@ def die_with_parent(number: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the daemon, which drains first
-    main()
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-_CHILD: Final = Path(__file__).with_name("engine_child.py")
-_LONGEST_SOCKET_PATH: Final = 100
-"""Bytes; the kernels' own limit is 104 (macOS) or 108 (Linux)."""
+from maestro_local.socket_place import new_socket_path, remove_socket
 
+_CHILD: Final = Path(__file__).with_name("engine_child.py")
 _KEPT_LOG: Final = 16 * 1024
 _GRACE: Final = 5.0
 _LONGEST_REASON: Final = 300
@@ -79,7 +75,7 @@ async def run(settings: EngineSettings, *, load_timeout: float) -> AsyncGenerato
 
     Raises `EngineFailed`. However the block ends, the process, its pipes and its socket are gone after it.
     """
-    socket = await asyncio.to_thread(_socket_path)
+    socket = await asyncio.to_thread(new_socket_path)
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -104,7 +100,7 @@ async def run(settings: EngineSettings, *, load_timeout: float) -> AsyncGenerato
     finally:
         await _end(process, log)
         if socket is not None:
-            await asyncio.to_thread(shutil.rmtree, os.path.dirname(socket), ignore_errors=True)
+            await asyncio.to_thread(remove_socket, socket)
 
 
 async def _load(
@@ -158,18 +154,6 @@ async def _end(process: asyncio.subprocess.Process, log: _Log) -> None:
             raise
     finally:
         await log.complete()
-
-
-def _socket_path() -> str | None:
-    """A path for the child's socket, in a folder of its own; None if it is too long for the kernel."""
-    places = (os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0], os.environ.get("XDG_RUNTIME_DIR", ""))
-    for place in places:
-        if os.path.isabs(place) and os.access(place, os.W_OK | os.X_OK):
-            break
-    else:
-        place = tempfile.gettempdir()
-    path = os.path.join(place, f"maestro-engine-{secrets.token_hex(6)}", "engine.sock")
-    return path if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH else None
 
 
 class _Log:

@@ -15,7 +15,6 @@ from maestro_daemon.plugin import (
     ResponseEvent,
     ResponseRequest,
     ResponsesUpstream,
-    UpstreamBroken,
     UpstreamError,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -179,19 +178,19 @@ class ServerProvider:
     async def _ask_llama_cpp(self, listing: list[Model]) -> list[Model]:
         if len(listing) != 1:  # a router of several models says nothing about any one of them
             return listing
-        with suppress(UpstreamRefused, UpstreamBroken):
+        with suppress(UpstreamError):
             return [with_props(listing[0], await self._root.get_json("/props"))]
         return listing
 
     async def _ask_ollama(self, listing: list[Model]) -> list[Model]:
         loaded: dict[str, int] = {}
-        with suppress(UpstreamRefused, UpstreamBroken):
+        with suppress(UpstreamError):
             loaded = loaded_windows(await self._root.get_json("/api/ps"))
         free = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
 
         async def shown(model: Model) -> Model | None:
             async with free:
-                with suppress(UpstreamRefused, UpstreamBroken):
+                with suppress(UpstreamError):
                     question = json.dumps({"model": model.id}).encode()
                     show = await self._root.exchange("POST", "/api/show", body=question)
                     return with_show(model, show, loaded)
@@ -203,7 +202,7 @@ class ServerProvider:
 
     async def _ask_lm_studio(self, listing: list[Model]) -> list[Model]:
         for path in ("/api/v1/models", "/api/v0/models"):
-            with suppress(UpstreamRefused, UpstreamBroken):
+            with suppress(UpstreamError):
                 known = native_listing(await self._root.get_json(path))
                 if known:
                     fuller = [known.get(model.id, model) for model in listing]

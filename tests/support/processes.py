@@ -16,6 +16,15 @@ def gone(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that were not waited for yet."""
+    return [
+        int(child)
+        for task in Path("/proc", str(pid), "task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
 def wait_until_gone(pid: int) -> None:
     """Return once no process of that number runs; the test's own timeout bounds it."""
     try:

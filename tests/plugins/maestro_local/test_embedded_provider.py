@@ -19,6 +19,7 @@ from maestro_daemon.plugin import (
     ProviderUnavailable,
     Startable,
     Unmetered,
+    UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
 )
@@ -129,13 +130,13 @@ async def test_a_model_that_it_does_not_have_is_not_found(tiny_gguf: Path, runti
 
 
 async def test_a_crash_in_the_middle_of_an_answer_is_told_and_the_next_one_served(
-    tiny_gguf: Path, runtime_folder: Path
+    long_gguf: Path, long_prompt: str, runtime_folder: Path
 ) -> None:
-    async with embedded(tiny_gguf, context=2048) as provider:
-        async with aclosing(provider.stream(a_request().aimed_at("tiny"))) as events:
+    async with embedded(long_gguf, context=131072) as provider:
+        async with aclosing(provider.stream(a_request(input=long_prompt).aimed_at("tiny"))) as events:
             assert isinstance(await anext(events), Accepted)
             os.kill(await pid_of(provider), signal.SIGKILL)
-            with pytest.raises(Exception, match=r"embedded .*(broke off|cannot be reached)"):
+            with pytest.raises(UpstreamBroken, match="embedded broke off"):
                 async for _ in events:
                     pass
         assert (await served_at_last(provider))["output"]
@@ -154,11 +155,11 @@ async def test_a_missing_model_is_a_503_and_a_problem(tmp_path: Path) -> None:
 
 
 async def test_closing_in_the_middle_of_an_answer_ends_everything(
-    tiny_gguf: Path, runtime_folder: Path
+    long_gguf: Path, long_prompt: str, runtime_folder: Path
 ) -> None:
     async with (
-        embedded(tiny_gguf, context=2048) as provider,
-        aclosing(provider.stream(a_request().aimed_at("tiny"))) as events,
+        embedded(long_gguf, context=131072) as provider,
+        aclosing(provider.stream(a_request(input=long_prompt).aimed_at("tiny"))) as events,
     ):
         assert isinstance(await anext(events), Accepted)
         pid = await pid_of(provider)

