@@ -17,6 +17,7 @@ import orjson
 from maestro_daemon.errors import MaestroError, UpstreamBroken
 from maestro_daemon.events import PREAMBLE, TERMINAL, ResponseEvent
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
@@ -44,6 +45,7 @@ class Guard:
         self._store = store
         self._next = 0
         self._items = ItemLog()
+        self._run: DeltaRun | None = None
         self._error: MaestroError | None = None  # what an `error` event of the upstream has told
         self.ended = False
         self.response: dict[str, Any] = {}
@@ -85,6 +87,17 @@ class Guard:
         if not isinstance(data, dict):
             raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
         type = data.get("type")
+        run = self._run
+        if (
+            run is not None
+            and not anew
+            and not _holds_line_end(payload)
+            and type == event.type
+            and run.takes(event.type, data, self._next)
+        ):
+            self._next += 1
+            self._emit(event.type, payload)
+            return
         if type.__class__ is not str or not type:
             type = event.type
             anew = True
@@ -96,13 +109,14 @@ class Guard:
         if type == "error":
             # No event may stand between it and response.failed.
             self._close_items()
+            self._run = None
             self._error = error_body.stream_failure(data, provider="The upstream")
         item_id: str | None = None
         index = data.get("output_index")
         if index.__class__ is int:
             item_id = self._track(type, index, data, len(payload))
         number = data.get("sequence_number")
-        if anew or item_id is not None or b"\n" in payload or b"\r" in payload:
+        if anew or item_id is not None or _holds_line_end(payload):
             payload = _rewritten(payload, type, self._next, item_id)
         elif number != self._next or number.__class__ is not int:
             payload = _renumbered(payload, type, number, self._next)
@@ -148,6 +162,7 @@ class Guard:
             raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
         known = items.stable_id(index)
         if known is None or data.get("item_id") == known:
+            self._run = items.run(type, index, data)
             return None
         return known if "item_id" in data or type in BEARS_ITEM_ID else None
 
@@ -203,6 +218,10 @@ class Guard:
         self.ended = True
         self.response = response
         self._emit(type, json.dumps(fields))
+
+
+def _holds_line_end(payload: bytes) -> bool:
+    return b"\n" in payload or b"\r" in payload
 
 
 def _read(payload: bytes) -> Any:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from maestro_daemon.protocol.delta_run import DELTA_OVERHEAD, DeltaRun
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, OpenItem
 
 PREFIXES: Final[Mapping[str, str]] = {
@@ -30,7 +31,6 @@ PREFIXES: Final[Mapping[str, str]] = {
 """What the ids of an item's type begin with."""
 
 _LARGEST_OUTPUT: Final = 64 * 1024 * 1024
-_DELTA_OVERHEAD: Final = 64
 
 
 def new_item_id(type: str) -> str:
@@ -55,6 +55,7 @@ class ItemLog:
         self._ids: dict[int, str] = {}
         self._types: dict[int, Any] = {}
         self._size = 0
+        self._run: DeltaRun | None = None
 
     @property
     def announced(self) -> bool:
@@ -87,9 +88,18 @@ class ItemLog:
             return
         delta = event.get("delta")
         if isinstance(delta, str) and not event.get("logprobs"):
-            size = len(delta) + _DELTA_OVERHEAD  # only the text is kept
+            size = len(delta) + DELTA_OVERHEAD  # only the text is kept
         self._grow(size)
         open_item.note(type, event)
+
+    def run(self, type: str, index: int, event: Mapping[str, Any]) -> DeltaRun | None:
+        """What takes the deltas that go on where `event`, just noted, ended; None if none can."""
+        open_item = self._open.get(index)
+        texts = open_item.texts(type, event) if open_item is not None else None
+        if self._run is not None:
+            self._size += self._run.size
+        self._run = None if texts is None else DeltaRun(type, event, texts, _LARGEST_OUTPUT - self._size)
+        return self._run
 
     def close_all(
         self, status: str = "incomplete", final: Sequence[Any] = ()
@@ -145,5 +155,5 @@ class ItemLog:
 
     def _grow(self, size: int) -> None:
         self._size += size
-        if self._size > _LARGEST_OUTPUT:
+        if self._size + (0 if self._run is None else self._run.size) > _LARGEST_OUTPUT:
             raise OutputTooLarge(f"the answer holds more than {_LARGEST_OUTPUT} bytes")

@@ -97,6 +97,13 @@ class OpenItem:
             key = ("output_text", _number(event.get("content_index")))
             self._annotations.setdefault(key, []).append(event.get("annotation"))
 
+    def texts(self, type: str, event: Mapping[str, Any]) -> list[str] | None:
+        """The pieces of the text to which a delta like `event` is added; None if there are none yet."""
+        if type not in _DELTAS:
+            return None
+        kind, place = _DELTAS[type]
+        return self._texts.get((kind, _number(event.get(place))))
+
     def _note_delta(self, key: Key, event: Mapping[str, Any]) -> None:
         text = event.get("delta")
         if not isinstance(text, str):

@@ -7,16 +7,14 @@ line is handed out by `close`, since some servers leave it away.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
+_MOST_NAMES: Final = 256
 
 
-class Record(NamedTuple):
-    """One SSE record: the ``event:`` name ("" if none was sent) and the joined ``data:`` lines."""
-
-    event: str
-    data: bytes
+Record = tuple[str, bytes]
+"""One SSE record: the ``event:`` name ("" if none was sent) and the joined ``data:`` lines."""
 
 
 class RecordTooLarge(ValueError):
@@ -31,7 +29,7 @@ class Decoder:
         self._rest = bytearray()
         self._begun = False
         self._after_cr = False
-        self._names: dict[bytes, str] = {}
+        self._lines: dict[bytes, str] = {}  # whole ``event:`` lines, and the names in them
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
@@ -85,22 +83,20 @@ class Decoder:
         if size > self._limit:
             raise RecordTooLarge(f"one record of the stream is larger than {self._limit} bytes")
 
-    def _name(self, raw: bytes) -> str:
-        name = self._names.get(raw)
-        if name is None:
-            name = raw.decode("utf-8", "replace")
-            if len(self._names) < 256:
-                self._names[raw] = name
-        return name
-
     def _record(self, block: bytes) -> Record | None:
-        # The common shape first: one event line, one data line.
+        # The common shape first: one event line of a name that was seen before, one data line.
+        line, separator, data = block.partition(b"\ndata: ")
+        name = self._lines.get(line)
+        if name is not None and separator and b"\n" not in data:
+            return name, data
         if block.startswith(b"event: "):
-            middle = block.find(b"\ndata: ", 7)
-            if middle > 0 and block.find(b"\n", 7) == middle and block.find(b"\n", middle + 1) < 0:
-                return Record(self._name(block[7:middle]), block[middle + 7 :])
+            if separator and b"\n" not in line and b"\n" not in data:
+                name = line[7:].decode("utf-8", "replace")
+                if len(self._lines) < _MOST_NAMES:
+                    self._lines[line] = name
+                return name, data
         elif block.startswith(b"data: ") and block.find(b"\n") < 0:
-            return Record("", block[6:])
+            return "", block[6:]
         return self._record_slowly(block)
 
     def _record_slowly(self, block: bytes) -> Record | None:
@@ -113,10 +109,10 @@ class Decoder:
             if name == b"data":
                 data.append(value)
             elif name == b"event":
-                event = self._name(value)
+                event = value.decode("utf-8", "replace")
         if not data:
             return None
-        return Record(event, b"\n".join(data))
+        return event, b"\n".join(data)
 
 
 _HEADS: dict[str, bytes] = {}

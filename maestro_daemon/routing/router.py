@@ -152,6 +152,9 @@ class Router:
             try:
                 async with aclosing(target.provider.stream(self._aim(request, target))) as upstream:
                     async for event in upstream:
+                        if splice.committed and event.type.endswith(".delta"):
+                            yield event  # neither preamble nor an end
+                            continue
                         if attempt.accepted_after is None:
                             attempt.accepted_after = self._clock() - began
                             first = stream.target is None

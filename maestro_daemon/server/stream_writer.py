@@ -46,7 +46,11 @@ class StreamWriter:
 
     def send(self, type: str, payload: bytes) -> None:
         """Queue one event as a whole frame."""
-        self.send_raw(b"%b%b\n\n" % (sse.frame_head(type), payload))
+        frame = b"%b%b\n\n" % (sse.frame_head(type), payload)
+        self._frames.append(frame)
+        self.pending += len(frame)
+        if self._sleeping is not None:
+            self._wake()
 
     def send_raw(self, frame: bytes) -> None:
         """Queue a frame that is bytes already (a comment, ``[DONE]``)."""
@@ -83,8 +87,9 @@ class StreamWriter:
             self._watch.cancel()
 
     def _wake(self) -> None:
-        if self._sleeping is not None and not self._sleeping.done():
-            self._sleeping.set_result(None)
+        sleeping, self._sleeping = self._sleeping, None
+        if sleeping is not None and not sleeping.done():
+            sleeping.set_result(None)
 
     async def _run(self) -> None:
         try:
@@ -92,7 +97,6 @@ class StreamWriter:
                 if not self._frames:
                     self._sleeping = self._loop.create_future()
                     await self._sleeping
-                    self._sleeping = None
                     continue
                 joined = b"".join(self._frames)
                 self._frames.clear()

@@ -64,6 +64,9 @@ class ResponsesUpstream:
             try:
                 async for chunk in answer.content.iter_any():
                     for name, data in decoder.feed(chunk):
+                        if name.endswith(".delta") and name.startswith("response.") and data:
+                            yield ResponseEvent(name, data)
+                            continue
                         event = _event(name, data)
                         if event is not None:
                             yield event
