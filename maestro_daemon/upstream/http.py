@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import urllib.request
 from collections.abc import Mapping
@@ -201,10 +202,12 @@ class HttpUpstream:
         reused = asyncio.get_running_loop().time() < self._pooled_until
         while True:
             try:
+                # aiohttp writes plain bytes at one go, and warns of it from 1 MiB on.
+                data = body if body is None or len(body) < _SURELY_SENT else io.BytesIO(body)
                 asked = self._session.request(
-                    method, url, data=body, headers=sent, proxy=self._proxy, allow_redirects=False
+                    method, url, data=data, headers=sent, proxy=self._proxy, allow_redirects=False
                 )
-                if body is None or len(body) < _SURELY_SENT:
+                if not isinstance(data, io.BytesIO):
                     return await asked
                 async with asyncio.timeout(self._until_headers):
                     return await asked

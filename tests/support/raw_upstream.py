@@ -1,0 +1,142 @@
+"""A fake upstream below HTTP: each connection plays its own steps of bytes and silences.
+
+    async with raw_upstream([READ, b"HTTP/1.1 200 OK\\r\\n…", CLOSE], [CLOSE]) as upstream: …
+
+The first connection plays the first script, and so on; the last one is played again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+
+class Act:
+    """A step that is no bytes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+READ: Final = Act("READ")
+"""Read one whole request."""
+CLOSE: Final = Act("CLOSE")
+"""Close the connection."""
+RESET: Final = Act("RESET")
+"""Close it with a TCP reset."""
+STALL: Final = Act("STALL")
+"""Say nothing until the client closes."""
+DEAF: Final = Act("DEAF")
+"""Read nothing at all until the test ends."""
+
+Step = bytes | Act
+
+
+def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
+    """A whole HTTP answer."""
+    given = {"content-type": "application/json", "content-length": str(len(body))}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
+
+
+STREAM_HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def chunks(pieces: Iterable[bytes], *, end: bool = True) -> bytes:
+    """Pieces of a body in chunked framing; without `end` more is to come."""
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return framed + (b"0\r\n\r\n" if end else b"")
+
+
+class RawUpstream:
+    """The record of a running one; `url` ends in ``/v1``."""
+
+    def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
+        self.url = ""
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.left: asyncio.Queue[int] = asyncio.Queue()
+        self.open: set[asyncio.StreamWriter] = set()
+        self._scripts = list(scripts)
+        self._over = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        self.open.add(writer)
+        try:
+            for step in script:
+                await self._play(step, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.left.put_nowait(self.connections)
+        finally:
+            self.open.discard(writer)
+            with suppress(ConnectionError):
+                writer.close()
+
+    async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if isinstance(step, bytes):
+            writer.write(step)
+            await writer.drain()
+        elif step is READ:
+            self.requests.append(await _request(reader))
+        elif step is CLOSE:
+            writer.close()
+        elif step is RESET:
+            writer.transport.abort()
+        elif step is DEAF:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await self._over.wait()
+        else:
+            if await reader.read():
+                raise AssertionError("the client went on talking")
+            self.left.put_nowait(self.connections)
+
+    def end(self) -> None:
+        """Let every `DEAF` connection go."""
+        self._over.set()
+
+
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return head + await reader.readexactly(length)
+
+
+@asynccontextmanager
+async def raw_upstream(*scripts: Sequence[Step]) -> AsyncIterator[RawUpstream]:
+    """Serve the scripts on a free port of 127.0.0.1."""
+    upstream = RawUpstream(scripts)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(upstream.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**26)
+    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield upstream
+    finally:
+        server.close()
+        upstream.end()
+        for writer in tuple(upstream.open):
+            writer.transport.abort()
+        running = tuple(tasks)
+        for task in running:
+            task.cancel()
+        for task in running:
+            with suppress(asyncio.CancelledError):
+                await task
