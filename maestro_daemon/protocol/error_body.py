@@ -32,7 +32,7 @@ _CODES: Final[Mapping[str, str]] = {
 _OVERFLOW: Final = re.compile(
     r"maximum context length|context length (is |was )?exceeded|prompt is too long"
     r"|exceeds? the (available |maximum |model'?s? )*context (size|length|window)"
-    r"|context (window|size|length) (exceeded|overflow|is too small)"
+    r"|context (window|size|length) ((has been )?exceeded|overflow|is too small)"
     r"|input (length|is) (\(\d+ tokens\) )?(exceeds|too long)|larger than the (maximum )?context"
     r"|context length (of|is) only \d|n_keep \(\d+\) >= n_ctx"
     r"|longer than the (model'?s? )?(maximum )?context|not enough context"

@@ -24,7 +24,7 @@ SETTINGS = (
     "alias",  # the model id that the server lists
     "api_key",
     "socket",  # path of the unix socket, in a folder that is made and removed here; null: a port of 127.0.0.1
-    "context",  # tokens, shared by all slots
+    "context",  # tokens, of each slot
     "parallel",  # slots
     "threads",
 )
@@ -87,9 +87,10 @@ def load(settings: dict[str, Any]) -> Any:
     else:
         params.hostnames = ["127.0.0.1"]
         params.port = 0
-    params.n_ctx = settings["context"]
+    params.n_ctx = settings["context"] * settings["parallel"]
     params.n_parallel = settings["parallel"]
-    params.kv_unified = True  # each slot may use the whole context
+    # Slots that share one cache all fail in the middle of their answers once it is full.
+    params.kv_unified = False
     params.n_batch = PREFILL_STEP
     params.n_ubatch = PREFILL_STEP
     params.cpuparams.n_threads = settings["threads"]

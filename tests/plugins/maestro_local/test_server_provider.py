@@ -298,9 +298,17 @@ async def test_overflow_is_context_length_exceeded_in_the_servers_words(server_n
     assert refusal.value.message == (error if isinstance(error, str) else error["message"])
 
 
-async def test_overflow_inside_the_stream_is_the_same_refusal() -> None:
-    async with recorded(LM_STUDIO) as (server, provider):
-        server.say({"error": {"message": OVERFLOWS["LM Studio"][1]["error"]}})
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Context size has been exceeded.",  # llama.cpp, when slots that share one cache have filled it
+        OVERFLOWS["LM Studio"][1]["error"],
+    ],
+    ids=["llama.cpp", "LM Studio"],
+)
+async def test_overflow_inside_the_stream_is_the_same_refusal(words: str) -> None:
+    async with recorded({}) as (server, provider):
+        server.say(TEXT[0], {"error": {"code": 500, "message": words, "type": "server_error"}})
         with pytest.raises(UpstreamRefused) as refusal:
             await answer_of(provider, a_request())
     assert (refusal.value.status, refusal.value.code) == (400, "context_length_exceeded")
