@@ -9,7 +9,7 @@ from aiohttp import hdrs
 
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.events import TERMINAL, Accepted, ResponseEvent
-from maestro_daemon.protocol import json, sse
+from maestro_daemon.protocol import error_body, json, sse
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
@@ -25,7 +25,7 @@ CARRIED: Final = (
 )
 """The client's headers that any native upstream may get, by the beginning of their names."""
 
-_NO_STREAM: Final = ("application/json", "text/html")
+_DONE: Final = b"[DONE]"
 
 
 class ResponsesUpstream:
@@ -55,15 +55,21 @@ class ResponsesUpstream:
         async with self._http.request(
             "POST", self._path, body=json.dumps(request.body), headers=headers
         ) as answer:
-            if answer.content_type in _NO_STREAM:
-                raise UpstreamBroken(
-                    f"{self._http.provider} answered {answer.content_type} to a request for a stream."
-                )
+            if answer.content_type == "text/html":
+                raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
+            if answer.content_type == "application/json":
+                # It does not stream: the whole answer is its only event.
+                whole = self._whole(await self._http.read(answer))
+                yield Accepted(lower_case(answer.headers))
+                yield whole
+                return
             yield Accepted(lower_case(answer.headers))
             decoder = sse.Decoder()
             try:
                 async for chunk in answer.content.iter_any():
                     for name, data in decoder.feed(chunk):
+                        if data == _DONE:
+                            return
                         if name.endswith(".delta") and name.startswith("response.") and data:
                             yield ResponseEvent(name, data)
                             continue
@@ -79,13 +85,28 @@ class ResponsesUpstream:
             except sse.RecordTooLarge as error:
                 raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
 
+    def _whole(self, body: bytes) -> ResponseEvent:
+        """The terminal event of an answer that came as one JSON object."""
+        provider = self._http.provider
+        try:
+            response = json.loads(body)
+        except json.JSONInvalid as error:
+            raise UpstreamBroken(f"{provider} answered with something else than JSON.") from error
+        if isinstance(response, dict) and isinstance(response.get("output"), list):
+            # The guard reads the status from the response.
+            payload = json.dumps({"type": "response.done", "response": response})
+            return ResponseEvent("response.done", payload)
+        if isinstance(response, dict) and response.get("error"):
+            raise error_body.stream_failure(response, provider=provider)
+        raise UpstreamBroken(f"{provider} answered a request for a stream with something else.")
+
     def _headers(self, request: ResponseRequest) -> Mapping[str, str]:
         return {name: value for name, value in request.headers.items() if name.startswith(self._carries)}
 
 
 def _event(name: str, data: bytes) -> ResponseEvent | None:
     """The event of one SSE record; None for ``[DONE]`` and for what is no event of this dialect."""
-    if not data or data == b"[DONE]":
+    if not data or data == _DONE:
         return None
     if name.startswith("response.") or name == "error":
         # `error` records of some servers hold a bare error object; the guard reads both shapes.
