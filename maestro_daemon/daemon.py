@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -74,6 +75,9 @@ async def run(
             daemon = await stack.enter_async_context(_assembled(config, registry))
             await stack.enter_async_context(daemon.listening())
             where = await stack.enter_async_context(daemon.controlled(socket_path))
+            # What is alive now stays: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
             ready(Serving(daemon.urls, where, config, daemon.catalog, daemon.status))
             await stopping.wait()
             _log.info("stopping", in_flight=daemon.handler.in_flight, drain=config.server.drain)

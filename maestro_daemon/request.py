@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from maestro_daemon.errors import NO_HEADERS
+from maestro_daemon.ids import new_id
 
 
 def new_response_id() -> str:
     """An id that nobody can guess: ``resp_`` and 48 hex digits."""
-    return f"resp_{os.urandom(24).hex()}"
+    return new_id("resp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ that an item which the upstream never finishes can still be closed, and is not l
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from maestro_daemon.ids import new_id
 from maestro_daemon.protocol.delta_run import DELTA_OVERHEAD, DeltaRun
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, OpenItem
 
@@ -35,7 +35,7 @@ _LARGEST_OUTPUT: Final = 64 * 1024 * 1024
 
 def new_item_id(type: str) -> str:
     """An unguessable id with the prefix of the item's type."""
-    return f"{PREFIXES.get(type, type.removesuffix('_call')[:24])}_{secrets.token_hex(24)}"
+    return new_id(PREFIXES.get(type, type.removesuffix("_call")[:24]))
 
 
 class OutputTooLarge(ValueError):

@@ -8,7 +8,6 @@ that nothing follows makes no item. The terminal event is held until `finish`, s
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,6 +26,7 @@ from maestro_daemon.deltas import (
 )
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.events import ResponseEvent
+from maestro_daemon.ids import new_id
 from maestro_daemon.protocol.answer_usage import settled_usage
 from maestro_daemon.protocol.call_items import call_item
 from maestro_daemon.protocol.event_numbers import EventNumbers
@@ -292,7 +292,7 @@ class ResponseReducer:
         """The upstream's own call id, which the client sends back; a new one where it cannot serve as one."""
         said = whole(said)
         if not said or len(said) > _LONGEST_CALL_ID or said in self._call_ids:
-            said = f"call_{secrets.token_hex(12)}"
+            said = new_id("call", 12)
         self._call_ids.add(said)
         return said
 

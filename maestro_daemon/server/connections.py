@@ -111,6 +111,15 @@ class Connection(RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
 
+class EventStream(web.StreamResponse):
+    """A streamed answer whose headers wait for the first bytes of its body, which follow at once.
+
+    One system call, and one waking of the client, less for each stream.
+    """
+
+    _send_headers_immediately = False
+
+
 class _ConnectionServer(web.Server):
     """aiohttp's low-level server, making connections of ours."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 
 from aiohttp import web
+
+from maestro_daemon.ids import new_id
 
 HEADER = "x-request-id"
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -16,7 +17,7 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 def new_request_id() -> str:
     """``req_`` and 32 hex digits."""
-    return f"req_{os.urandom(16).hex()}"
+    return new_id("req", 16)
 
 
 def request_id_for(headers: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.router import Progress, ResponseStream, Router
 from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.body import read_body
+from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.headers import carried, passed_back
 from maestro_daemon.server.request_id import request_id_of
@@ -58,6 +59,7 @@ class ResponsesHandler:
         self._router = router
         self._notices = notices
         self._limits = limits
+        self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call each time
         self._tasks: set[asyncio.Task[Any]] = set()
         self._all_ended = asyncio.Event()
         self._ending = False
@@ -90,7 +92,7 @@ class ResponsesHandler:
         progress = Progress()
         outcome.attempts = progress.attempts
         wanted: ResponseRequest | None = None
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None  # noqa: S101  (handlers run in tasks; says so to the type checker)
         self._tasks.add(task)
         try:
@@ -163,16 +165,20 @@ class ResponsesHandler:
         headers["content-type"] = "text/event-stream; charset=utf-8"
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
-        response = web.StreamResponse(headers=headers)
+        response = EventStream(headers=headers)
         async with stream as events:
             await response.prepare(request)
-            async with StreamWriter(response, request.transport, self._limits.send_timeout) as writer:
+            async with StreamWriter(
+                response, request.transport, self._limits.send_timeout, self._loop
+            ) as writer:
                 guard = Guard(wanted, writer.send, store=stream.store)
                 guard.preamble()
                 keepalive = Keepalive(writer, self._limits.keepalive, guard.keepalive)
                 try:
+                    begun = False
                     async for event in events:
-                        if outcome.first_output_after is None:
+                        if not begun:
+                            begun = True
                             outcome.first_output_after = time.monotonic() - began
                             if len(progress.attempts) > told:
                                 writer.send_raw(_fallback_comment(progress))
@@ -204,7 +210,7 @@ class ResponsesHandler:
     def _is_ended_by_us(self, request: web.Request) -> bool:
         """Whether a cancellation is `end_streams` and not the client's leaving; if so it is taken back."""
         transport = request.transport
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if not self._ending or transport is None or transport.is_closing() or task is None:
             return False
         task.uncancel()

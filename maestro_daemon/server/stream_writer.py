@@ -28,12 +28,16 @@ class StreamWriter:
     """
 
     def __init__(
-        self, response: web.StreamResponse, transport: asyncio.Transport | None, send_timeout: float
+        self,
+        response: web.StreamResponse,
+        transport: asyncio.Transport | None,
+        send_timeout: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._response = response
         self._transport = transport
         self._send_timeout = send_timeout
-        self._loop = asyncio.get_running_loop()
+        self.loop = loop
         self._frames: list[bytes] = []
         self._sleeping: asyncio.Future[None] | None = None
         self._drained = asyncio.Event()
@@ -42,7 +46,7 @@ class StreamWriter:
         self._watch: asyncio.TimerHandle
         self._task: asyncio.Task[None]
         self.pending = 0
-        self.last_sent = self._loop.time()
+        self.last_sent = self.loop.time()
 
     def send(self, type: str, payload: bytes) -> None:
         """Queue one event as a whole frame."""
@@ -66,8 +70,8 @@ class StreamWriter:
             await self._drained.wait()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        self._watch = self._loop.call_later(self._send_timeout, self._look)
+        self._task = self.loop.create_task(self._run())
+        self._watch = self.loop.call_later(self._send_timeout, self._look)
         return self
 
     async def __aexit__(
@@ -95,18 +99,18 @@ class StreamWriter:
         try:
             while self._frames or not self._ending:
                 if not self._frames:
-                    self._sleeping = self._loop.create_future()
+                    self._sleeping = self.loop.create_future()
                     await self._sleeping
                     continue
                 joined = b"".join(self._frames)
                 self._frames.clear()
-                self._writing_since = self._loop.time()
+                self._writing_since = self.loop.time()
                 await self._response.write(joined)
                 self._writing_since = None
                 self.pending -= len(joined)
                 self._drained.set()
-                self.last_sent = self._loop.time()
-            self._writing_since = self._loop.time()
+                self.last_sent = self.loop.time()
+            self._writing_since = self.loop.time()
             await self._response.write_eof()
         except (ConnectionError, RuntimeError):
             # The connection went away between two writes; the handler is cancelled by the server.
@@ -118,12 +122,12 @@ class StreamWriter:
         """Drop a client that took nothing for too long; one lazy timer instead of one for each write."""
         left = self._send_timeout
         if self._writing_since is not None:
-            left = self._writing_since + self._send_timeout - self._loop.time()
+            left = self._writing_since + self._send_timeout - self.loop.time()
         if left <= 0:
             _log.warning("client dropped: it took nothing", seconds=self._send_timeout)
             self._drop()
             return
-        self._watch = self._loop.call_later(left, self._look)
+        self._watch = self.loop.call_later(left, self._look)
 
     def _drop(self) -> None:
         if self._transport is not None:
@@ -139,7 +143,7 @@ class Keepalive:
         self._writer = writer
         self._interval = interval
         self._send = send
-        self._loop = asyncio.get_running_loop()
+        self._loop = writer.loop
         self._timer = self._loop.call_later(interval, self._look)
 
     def cancel(self) -> None:

@@ -90,6 +90,7 @@ class HttpUpstream:
         self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._loop = asyncio.get_running_loop()
         self._pooled_until = 0.0
         self._urls: dict[str, URL] = {}
         pooling: dict[str, Any] = {"limit": 0, "force_close": force_close}
@@ -199,7 +200,7 @@ class HttpUpstream:
             url = URL(self.base_url + path, encoded=True)
             if len(self._urls) < _MOST_URLS:
                 self._urls[path] = url
-        reused = asyncio.get_running_loop().time() < self._pooled_until
+        reused = self._loop.time() < self._pooled_until
         while True:
             try:
                 # aiohttp writes plain bytes at one go, and warns of it from 1 MiB on.
@@ -222,7 +223,7 @@ class HttpUpstream:
     def close(self, answer: aiohttp.ClientResponse) -> None:
         """Give the connection back if the body was read to its end, else close it: nothing is drained."""
         if answer.content.at_eof():
-            self._pooled_until = asyncio.get_running_loop().time() + _POOLED_FOR
+            self._pooled_until = self._loop.time() + _POOLED_FOR
         answer.release()
 
     def _expect_idle(self, answer: aiohttp.ClientResponse) -> None:
