@@ -65,6 +65,7 @@ class RawUpstream:
         self.connections = 0
         self.left: asyncio.Queue[int] = asyncio.Queue()
         self.open: set[asyncio.StreamWriter] = set()
+        self._nobody = asyncio.Event()
         self._scripts = list(scripts)
         self._over = asyncio.Event()
 
@@ -72,6 +73,7 @@ class RawUpstream:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
         self.connections += 1
         self.open.add(writer)
+        self._nobody.clear()
         try:
             for step in script:
                 await self._play(step, reader, writer)
@@ -79,6 +81,8 @@ class RawUpstream:
             self.left.put_nowait(self.connections)
         finally:
             self.open.discard(writer)
+            if not self.open:
+                self._nobody.set()
             with suppress(ConnectionError):
                 writer.close()
 
@@ -99,6 +103,11 @@ class RawUpstream:
             if await reader.read():
                 raise AssertionError("the client went on talking")
             self.left.put_nowait(self.connections)
+
+    async def deserted(self) -> None:
+        """Wait until no connection is open."""
+        if self.open:
+            await self._nobody.wait()
 
     def end(self) -> None:
         """Let every `DEAF` connection go."""
