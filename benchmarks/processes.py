@@ -88,17 +88,21 @@ async def start(
         process = subprocess.Popen(  # noqa: ASYNC220  (nothing else runs while a server starts)
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=log.parent
         )
-    while True:
-        try:
-            await ask(port, probe)
-        except (OSError, WrongAnswer) as error:
-            if process.poll() is not None or time.perf_counter() - began > 30:
-                process.kill()
-                process.wait()
-                raise NotServing(f"{name} does not serve ({error}):\n{log.read_text()[-3000:]}") from None
-            await asyncio.sleep(0.005)
-        else:
-            return Measured(name, port, process, time.perf_counter() - began)
+    try:
+        while True:
+            try:
+                await ask(port, probe)
+            except (OSError, WrongAnswer) as error:
+                if process.poll() is not None or time.perf_counter() - began > 30:
+                    said = log.read_text()[-3000:]
+                    raise NotServing(f"{name} does not serve ({error}):\n{said}") from None
+                await asyncio.sleep(0.005)
+            else:
+                return Measured(name, port, process, time.perf_counter() - began)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 async def start_upstream(folder: Path) -> Measured:
