@@ -109,6 +109,7 @@ class FakeUpstream:
         self.asked: asyncio.Queue[Received] = asyncio.Queue()
         self.models: Any = {"object": "list", "data": [{"id": "gpt-test", "object": "model"}]}
         self.url = ""
+        self.sent = 0  # bytes of streams that were taken off our hands
         self._answers: list[Answer] = []
         self._resume = asyncio.Event()
 
@@ -158,6 +159,7 @@ class FakeUpstream:
                 await self._misbehave(request, step, response)
             else:
                 await response.write(step)
+                self.sent += len(step)
         return response
 
     async def _misbehave(
