@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from aiohttp import StreamReader, web
+from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -55,15 +55,24 @@ class Connection(RequestHandler):
         self._answered = 0
 
     def data_received(self, data: bytes) -> None:
-        in_body = self._last_payload is not None and not self._last_payload.is_eof()
+        body = self._last_payload
+        in_body = body is not None and not body.is_eof()
         parsed = self._request_count
         super().data_received(data)
         if self._messages:
             self._last_payload = self._messages[-1][1]
+            if body is not None and body is not self._last_payload and not body.is_eof():
+                self._body_broke(body)
         if self._request_count != parsed:
             self._stop_timer()
         elif data and not in_body and parsed == self._answered and self._head_timer is None:
             self._head_timer = self._loop.call_later(self._head_timeout, self._head_too_slow)
+
+    def _body_broke(self, body: StreamReader) -> None:
+        # aiohttp takes what it cannot parse for a next request, and lets this one's reader wait for ever.
+        self.close()  # once this request is answered
+        body.set_exception(ClientPayloadError("the framing of the body is broken"))
+        body.feed_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()

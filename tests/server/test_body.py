@@ -178,6 +178,56 @@ async def test_broken_chunks_are_a_400() -> None:
         writer.close()
 
 
+async def test_chunks_that_break_while_the_body_is_read_are_a_400_and_the_end() -> None:
+    reading = asyncio.Event()
+
+    async def receive(request: web.Request) -> web.Response:
+        reading.set()
+        return web.Response(text=str(len(await read_body(request, limit=LIMIT, timeout=60))))
+
+    async with edge([web.post("/", receive)]) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+        )
+        await reading.wait()
+        writer.write(b"zzz\r\n")
+        answer = parse_answer(await reader.read())
+        assert (answer.status, answer.error["code"]) == (400, "invalid_body")
+        writer.close()
+
+
+async def test_a_pipelined_body_may_come_in_pieces_while_the_request_before_it_is_answered() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def receive(request: web.Request) -> web.Response:
+        body = await read_body(request, limit=LIMIT, timeout=60)
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return web.Response(body=body)
+
+    head = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with edge([web.post("/", receive)]) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(head + b"3\r\none\r\n0\r\n\r\n")
+        await begun.wait()
+        for piece in (head + b"2\r\ntw\r\n", b"1\r\no\r\n", b"0\r\n\r\n"):
+            writer.write(piece)
+            await writer.drain()
+            await settled()
+        go_on.set()
+        await reader.readuntil(b"one")
+        assert (await reader.readuntil(b"two")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def settled() -> None:
+    """Let the server read what was written."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def test_a_client_that_goes_while_sending_ends_the_reading() -> None:
     ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
     reading = asyncio.Event()
