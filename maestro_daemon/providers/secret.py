@@ -122,7 +122,7 @@ def read(written: Any, sources: Any = None) -> Secret:
                     "a secret may stand in the file only when nobody but its owner can read it: "
                     f"chmod 600 the file, or write {_FORMS}"
                 )
-            return _checked(written, "the configuration file")
+            return _checked(written, "the configuration file", named="the string")
         case {"env": str(name), **rest} if not rest:
             return _from_environment(name, sources.environ)
         case {"file": str(name), **rest} if not rest:
@@ -185,10 +185,11 @@ def _content(path: Path, source: str) -> str:
         raise ValueError(f"{source} is not UTF-8 text") from None
 
 
-def _checked(value: str, source: str) -> Secret:
+def _checked(value: str, source: str, named: str | None = None) -> Secret:
+    holder = named or source
     value = value.removesuffix("\n").removesuffix("\r")
     if not value.strip():
-        raise ValueError(f"{source} is empty")
+        raise ValueError(f"{holder} is empty")
     if _UNPRINTABLE.search(value):
-        raise ValueError(f"{source} holds more than one line, or characters that no key has")
+        raise ValueError(f"{holder} holds more than one line, or characters that no key has")
     return Secret(value, source)

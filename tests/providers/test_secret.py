@@ -66,6 +66,7 @@ def test_what_can_be_no_key_is_refused_by_its_source(tmp_path: Path, content: st
     (tmp_path / "a.key").write_text(content)
     assert refusal({"file": "a.key"}, sources(tmp_path)).startswith(f"the file {tmp_path / 'a.key'} ")
     assert refusal({"env": "A"}, sources(tmp_path, A=content)).startswith("the environment variable A ")
+    assert refusal(content, sources(tmp_path)).startswith("the string ")
 
 
 def make_directory(path: Path) -> None:
