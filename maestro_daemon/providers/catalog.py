@@ -45,6 +45,7 @@ class Catalog:
     ) -> None:
         self._providers = dict(providers)
         self._shelves = {name: _Shelf() for name in self._providers}
+        self._news = asyncio.Event()  # set, and replaced, whenever a first reading has ended
         self._ttl = ttl
         self._timeout = timeout
         self._sleep = sleep
@@ -78,6 +79,13 @@ class Catalog:
         for shelf in self._shelves.values():
             await shelf.tried.wait()
 
+    async def more_read(self) -> bool:
+        """Wait until one more provider was read for the first time; False at once when all were."""
+        if all(shelf.tried.is_set() for shelf in self._shelves.values()):
+            return False
+        await self._news.wait()
+        return True
+
     async def _keep(self, name: str) -> None:
         shelf = self._shelves[name]
         while True:
@@ -109,7 +117,10 @@ class Catalog:
                 shelf.failure = None
                 _log.debug("models read", provider=name, models=len(shelf.models))
             shelf.readings += 1
-            shelf.tried.set()
+            if not shelf.tried.is_set():
+                shelf.tried.set()
+                self._news.set()
+                self._news = asyncio.Event()
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, MaestroError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from maestro_daemon.providers.provider import Model, Provider, Unmetered
 
 Balance = Literal["round_robin", "in_order"]
 AUTO: Final = "auto"
+
+_PATIENCE: Final = 10.0  # seconds; an engine loads its model before it lists it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,10 @@ class Catalogue(Protocol):
         """The models that `provider` lists; None if its list has never been read."""
         ...
 
+    async def more_read(self) -> bool:
+        """Wait until one more provider was read for the first time; False at once when all were."""
+        ...
+
 
 class Planner:
     """Resolves names: a route, ``provider/model``, a bare id that exactly one catalogue lists, ``auto``."""
@@ -87,6 +95,18 @@ class Planner:
                 f"Several providers list the model {name!r}: ask for one of {candidates}.", param="model"
             )
         raise self._unknown(name)
+
+    async def plan_patiently(self, name: str) -> tuple[Target, ...]:
+        """As `plan`, but first readings of catalogues that are still under way are waited for, within bounds.
+
+        So the first request after a start is answered as any later one.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while await self._catalogue.more_read():
+                    with contextlib.suppress(CatalogueUnread):
+                        return self.plan(name)
+        return self.plan(name)
 
     def auto(self) -> Target | None:
         """What ``auto`` stands for without a route of that name: a model that costs nothing, or None."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from maestro_daemon.errors import NO_HEADERS, MaestroError, UpstreamBroken
+from maestro_daemon.errors import NO_HEADERS, CatalogueUnread, MaestroError, UpstreamBroken
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.splice import Splice
@@ -93,8 +93,12 @@ class Router:
         self._notices = notices
         self._clock = clock
 
-    def _plan(self, request: ResponseRequest) -> tuple[Target, ...]:
-        return pinned(request, self._planner.plan(request.model), self._memory)
+    async def _plan(self, request: ResponseRequest) -> tuple[Target, ...]:
+        try:
+            targets = self._planner.plan(request.model)
+        except CatalogueUnread:
+            targets = await self._planner.plan_patiently(request.model)
+        return pinned(request, targets, self._memory)
 
     async def complete(self, request: ResponseRequest, progress: Progress) -> Completed:
         """The whole answer of the first target that gives one.
@@ -102,7 +106,7 @@ class Router:
         Raises `MaestroError`: the client's fault, an unknown name, or `AttemptsExhausted`.
         """
         failures: list[MaestroError] = []
-        for target in self._plan(request):
+        for target in await self._plan(request):
             attempt, began = self._begin(target, progress)
             try:
                 sent = self._aim(request, target)
@@ -121,7 +125,7 @@ class Router:
     async def stream(self, request: ResponseRequest, progress: Progress) -> ResponseStream:
         """Go as far as the first upstream's acceptance. Raises as `complete` if none accepts."""
         stream = ResponseStream()
-        stream.events = self._attempts(request, self._plan(request), progress, stream)
+        stream.events = self._attempts(request, await self._plan(request), progress, stream)
         try:
             await anext(stream.events)
         except BaseException:

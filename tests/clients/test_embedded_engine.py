@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-import aiohttp
 import openai
 import pytest
 import pytest_asyncio
@@ -38,20 +37,12 @@ class Answer(BaseModel):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def daemon_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     async with serving_beside(CONFIG, tmp_path_factory.mktemp("daemon")) as url:
-        await until_ready(url)
         yield url
 
 
-async def until_ready(base_url: str) -> None:
-    """Return once the engine has listed its model; the test's own timeout bounds it."""
-    async with aiohttp.ClientSession() as session:
-        while True:
-            async with session.get(base_url.removesuffix("/v1") + "/readyz") as answer:
-                if answer.status == 200:
-                    return
-
-
-async def test_the_default_model_is_smollm2(client: AsyncOpenAI) -> None:
+async def test_the_first_request_waits_for_the_engine_and_the_default_model_is_smollm2(
+    client: AsyncOpenAI,
+) -> None:
     response = await client.responses.create(model="auto", input="Say hello.", max_output_tokens=16)
     assert response.output_text.strip()
     assert response.usage is not None

@@ -178,6 +178,25 @@ async def test_run_reads_all_at_once_and_says_when_all_were_tried() -> None:
         assert one.failure("quick") == "home cannot be reached."
 
 
+async def test_each_first_reading_is_news_and_no_later_one() -> None:
+    slow, down = Lister([A], [B]), Lister(DOWN)
+    slow.gate, down.gate = asyncio.Event(), asyncio.Event()
+    one = catalog(slow=slow, down=down)
+    async with running(one):
+        news = asyncio.create_task(one.more_read())
+        await asyncio.gather(slow.called.wait(), down.called.wait())
+        assert not news.done()
+        down.gate.set()
+        assert await news
+        news = asyncio.create_task(one.more_read())
+        slow.gate.set()
+        assert await news
+        assert one.models("slow") == (A,)
+        assert not await one.more_read()
+        await one.refresh("slow")
+        assert not await one.more_read()
+
+
 async def test_run_reads_again_after_ttl() -> None:
     clock, home = Clock(), Lister([A], [B])
     one = Catalog({"home": home}, ttl=300.0, sleep=clock.sleep)  # type: ignore[dict-item]

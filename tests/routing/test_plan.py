@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from maestro_daemon.errors import CatalogueUnread, ModelUnknown
 from maestro_daemon.plugin import Model
+from maestro_daemon.routing import plan
 from maestro_daemon.routing.plan import Balance, Planner, Route, Target
 from tests.support.house import FixedCatalogue
 
@@ -192,6 +194,57 @@ def test_auto_is_never_a_provider_that_costs_money() -> None:
 def test_auto_waits_for_a_list_that_was_never_read() -> None:
     with pytest.raises(CatalogueUnread):
         planner({"home": None}, None, {"home": 0}).plan("auto")
+
+
+class ReadingCatalogue(FixedCatalogue):
+    """A catalogue under way: each news is a provider and what it lists, None where reading it failed."""
+
+    def __init__(self, *news: tuple[str, Sequence[Model] | None]) -> None:
+        super().__init__({})
+        self.news = list(news)
+
+    async def more_read(self) -> bool:
+        if not self.news:
+            return False
+        provider, models = self.news.pop(0)
+        self.listed = {**self.listed, provider: models}
+        return True
+
+
+def starting(*news: tuple[str, Sequence[Model] | None]) -> tuple[Planner, ReadingCatalogue]:
+    catalogue = ReadingCatalogue(*news)
+    providers: Any = {name: Named(0 if name == "home" else None) for name, _ in news}
+    return Planner(providers, {}, catalogue), catalogue
+
+
+@pytest.mark.parametrize("asked", ["auto", "qwen"])
+async def test_a_first_request_waits_for_the_list_that_it_needs_and_no_other(asked: str) -> None:
+    planner, catalogue = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
+    assert [target.name for target in await planner.plan_patiently(asked)] == ["home/qwen"]
+    assert [name for name, _ in catalogue.news] == ["cloud"]
+
+
+async def test_waiting_goes_on_until_a_name_can_be_judged() -> None:
+    planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
+    assert [target.name for target in await planner.plan_patiently("gpt-5")] == ["cloud/gpt-5"]
+    planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
+    with pytest.raises(ModelUnknown):
+        await planner.plan_patiently("gpt-6")
+
+
+async def test_a_list_that_cannot_be_read_is_not_waited_for_again() -> None:
+    planner, _ = starting(("home", None), ("cloud", [Model("gpt-5")]))
+    for _ in range(2):
+        with pytest.raises(CatalogueUnread, match="home"):
+            await planner.plan_patiently("auto")
+
+
+async def test_a_list_that_does_not_come_is_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_PATIENCE", 0.01)
+    planner, catalogue = starting(("home", [Model("qwen")]))
+    monkeypatch.setattr(catalogue, "more_read", asyncio.Event().wait)
+    with pytest.raises(CatalogueUnread):
+        await planner.plan_patiently("auto")
 
 
 def test_every_known_name_is_listed_once_routes_first() -> None:

@@ -56,6 +56,9 @@ class FixedCatalogue:
     def models(self, provider: str) -> Sequence[Model] | None:
         return self.listed.get(provider)
 
+    async def more_read(self) -> bool:
+        return False
+
 
 @dataclass
 class Heard:
