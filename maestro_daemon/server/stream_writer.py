@@ -14,6 +14,9 @@ from maestro_daemon.protocol import sse
 
 _log: Final = structlog.get_logger(__name__)
 
+_LOOKS: Final = 4
+"""How often within `send_timeout` it is looked whether the client takes anything."""
+
 MOST_PENDING: Final = 256 * 1024
 """Bytes that may wait to be written before the producer has to."""
 
@@ -43,6 +46,8 @@ class StreamWriter:
         self._drained = asyncio.Event()
         self._ending = False
         self._writing_since: float | None = None
+        self._unsent = 0  # bytes that the last look found in the transport
+        self._taken_at = loop.time()
         self._watch: asyncio.TimerHandle
         self._task: asyncio.Task[None]
         self.pending = 0
@@ -71,7 +76,7 @@ class StreamWriter:
 
     async def __aenter__(self) -> Self:
         self._task = self.loop.create_task(self._run())
-        self._watch = self.loop.call_later(self._send_timeout, self._look)
+        self._watch = self.loop.call_later(self._send_timeout / _LOOKS, self._look)
         return self
 
     async def __aexit__(
@@ -120,14 +125,18 @@ class StreamWriter:
 
     def _look(self) -> None:
         """Drop a client that took nothing for too long; one lazy timer instead of one for each write."""
-        left = self._send_timeout
-        if self._writing_since is not None:
-            left = self._writing_since + self._send_timeout - self.loop.time()
-        if left <= 0:
+        now = self.loop.time()
+        unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        if self._writing_since is None or unsent < self._unsent:
+            self._taken_at = now
+        else:
+            self._taken_at = max(self._taken_at, self._writing_since)
+        self._unsent = unsent
+        if now - self._taken_at >= self._send_timeout:
             _log.warning("client dropped: it took nothing", seconds=self._send_timeout)
             self._drop()
             return
-        self._watch = self.loop.call_later(left, self._look)
+        self._watch = self.loop.call_later(self._send_timeout / _LOOKS, self._look)
 
     def _drop(self) -> None:
         if self._transport is not None:

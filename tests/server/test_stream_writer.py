@@ -1,0 +1,284 @@
+"""The writer of one stream: few writes, bounded memory, no patience without end, no task left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
+
+
+class Wire:
+    """Stands for the response and its transport: notes each write, and waits while it is shut."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.ended = False
+        self.aborted = False
+        self.unsent = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.failure: Exception | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.writes.append(data)
+        await self.open.wait()
+
+    async def write_eof(self) -> None:
+        await self.open.wait()
+        self.ended = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Timer:
+    def __init__(self, at: float, callback: Callable[[], None]) -> None:
+        self.at = at
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """Stands for the loop, with a time that only the test moves."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timers: list[Timer] = []
+        self._now = 1000.0
+        self.create_task = self._loop.create_task
+        self.create_future = self._loop.create_future
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        timer = Timer(self._now + delay, callback)
+        self._timers.append(timer)
+        return timer
+
+    @property
+    def waiting(self) -> int:
+        """How many timers are set."""
+        return sum(not timer.cancelled for timer in self._timers)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the timers that are due are called in their order."""
+        end = self._now + seconds
+        while True:
+            due = [timer for timer in self._timers if timer.at <= end and not timer.cancelled]
+            if not due:
+                break
+            timer = min(due, key=lambda each: each.at)
+            self._timers.remove(timer)
+            self._now = timer.at
+            timer.callback()
+        self._now = end
+
+
+def writer(wire: Any, send_timeout: float = 30.0, clock: Any = None) -> StreamWriter:
+    return StreamWriter(wire, wire, send_timeout, clock or asyncio.get_running_loop())
+
+
+async def turns(count: int = 10) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_gathers_between_two_turns_goes_out_in_one_write() -> None:
+    wire = Wire()
+    async with writer(wire) as out:
+        for number in range(100):
+            out.send("a", b"%d" % number)
+        await turns()
+        out.send("b", b"{}")
+        out.send_raw(b": note\n\n")
+    assert wire.writes == [
+        b"".join(b"event: a\ndata: %d\n\n" % number for number in range(100)),
+        b"event: b\ndata: {}\n\n: note\n\n",
+    ]
+    assert wire.ended
+    assert out.pending == 0
+
+
+async def test_frames_are_never_split_or_mixed_while_a_write_is_under_way() -> None:
+    wire = Wire()
+    async with writer(wire) as out:
+        wire.open.clear()
+        for number in range(50):
+            out.send("a", b"%d" % number)
+            await turns(2)
+        wire.open.set()
+    assert b"".join(wire.writes) == b"".join(b"event: a\ndata: %d\n\n" % number for number in range(50))
+    assert all(write.endswith(b"\n\n") for write in wire.writes)
+    assert len(wire.writes) == 2
+
+
+async def test_the_producer_waits_while_too_much_is_pending() -> None:
+    wire = Wire()
+    async with writer(wire) as out:
+        wire.open.clear()
+        sent = 0
+        while out.pending < MOST_PENDING:
+            out.send("a", b"x" * 1000)
+            sent += 1
+        waiting = asyncio.create_task(out.room())
+        await turns()
+        assert not waiting.done()
+        assert sent * 1000 < MOST_PENDING + 2000
+        wire.open.set()
+        await waiting
+        assert out.pending < MOST_PENDING
+
+
+async def test_room_is_there_at_once_while_little_is_pending() -> None:
+    async with writer(Wire()) as out:
+        out.send("a", b"{}")
+        await out.room()
+
+
+@pytest.mark.parametrize("when", ["in a write", "at the end"])
+async def test_a_client_that_takes_nothing_is_dropped(when: str, logged: list[Any]) -> None:
+    wire, clock = Wire(), Clock()
+    wire.open.clear()
+    wire.unsent = 70_000
+    out = writer(wire, 30, clock)
+
+    async def run() -> None:
+        async with out:
+            if when == "in a write":
+                out.send("a", b"{}")
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(run())
+    await turns()
+    clock.advance(29)
+    assert not wire.aborted
+    clock.advance(9)
+    assert wire.aborted
+    task.cancel()  # as the server does when the connection is gone
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [line["event"] for line in logged] == ["client dropped: it took nothing"]
+    assert not clock.waiting
+
+
+async def test_a_client_that_is_slow_but_takes_is_kept() -> None:
+    wire, clock = Wire(), Clock()
+    async with writer(wire, 30, clock) as out:
+        wire.open.clear()
+        wire.unsent = 5_000_000
+        out.send("a", b"x" * 5_000_000)
+        await turns()
+        for _ in range(40):
+            clock.advance(20)
+            wire.unsent -= 100_000
+        assert not wire.aborted
+        wire.open.set()
+        await turns()
+        wire.open.clear()
+        out.send("a", b"{}")
+        await turns()
+        clock.advance(29)
+        assert not wire.aborted
+        wire.open.set()
+    assert wire.ended
+    assert not clock.waiting
+
+
+async def test_an_idle_stream_is_no_reason_to_drop_its_client() -> None:
+    wire, clock = Wire(), Clock()
+    async with writer(wire, 30, clock) as out:
+        out.send("a", b"{}")
+        await turns()
+        clock.advance(3600)
+        out.send("a", b"{}")
+    assert len(wire.writes) == 2
+    assert not wire.aborted
+
+
+@pytest.mark.parametrize("failure", [ConnectionResetError("gone"), RuntimeError("closed")])
+async def test_a_connection_that_went_away_ends_the_writer_quietly(failure: Exception) -> None:
+    wire = Wire()
+    wire.failure = failure
+    async with writer(wire) as out:
+        out.send("a", b"x" * MOST_PENDING)
+        await out.room()
+        out.send("a", b"{}")
+    assert wire.aborted
+    assert not wire.ended
+
+
+async def test_leaving_with_an_error_writes_nothing_more() -> None:
+    wire = Wire()
+    wire.open.clear()
+
+    async def run() -> None:
+        async with writer(wire) as out:
+            out.send("a", b"1")
+            await turns()
+            out.send("a", b"2")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await run()
+    assert wire.writes == [b"event: a\ndata: 1\n\n"]
+    assert not wire.ended
+
+
+async def test_being_cancelled_while_the_rest_is_written_ends_the_task_too() -> None:
+    wire = Wire()
+    wire.open.clear()
+    before = asyncio.all_tasks()
+
+    async def run() -> None:
+        async with writer(wire) as out:
+            out.send("a", b"1")
+
+    task = asyncio.create_task(run())
+    await turns()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await turns()
+    assert asyncio.all_tasks() == before
+
+
+async def test_keepalives_come_again_and_again_until_they_are_cancelled() -> None:
+    clock = Clock()
+    calls: list[float] = []
+    async with writer(Wire(), 1e9, clock) as out:
+        keepalive = Keepalive(out, 15, lambda: calls.append(clock.time()))
+        clock.advance(14)
+        assert not calls
+        clock.advance(31)
+        assert calls == [1015.0, 1030.0, 1045.0]
+        keepalive.cancel()
+        clock.advance(100)
+        assert len(calls) == 3
+
+
+async def test_what_is_sent_puts_the_next_keepalive_off() -> None:
+    clock = Clock()
+    calls: list[float] = []
+    async with writer(Wire(), 1e9, clock) as out:
+        keepalive = Keepalive(out, 15, lambda: calls.append(clock.time()))
+        for _ in range(10):
+            clock.advance(10)
+            out.send("a", b"{}")
+            await turns()
+        assert not calls
+        clock.advance(15)
+        assert calls == [1115.0]
+        keepalive.cancel()
