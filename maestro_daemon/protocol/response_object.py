@@ -30,14 +30,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "prompt_cache_key": None,
 }
 
-_ECHOED_WHEN_SENT = (
-    "prompt",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "user",
-    "moderation",
-    "context_management",
-)
+# Not `moderation` and `prompt_cache_options`: in a Response these are results and what was applied, of
+# another shape than in a request, and only the upstream knows them.
+_ECHOED_WHEN_SENT = ("prompt", "prompt_cache_retention", "user", "context_management")
 
 
 def response_object(

@@ -80,6 +80,15 @@ def test_what_the_request_said_is_echoed(field: str, sent: Any, echoed: Any) -> 
 
 
 @pytest.mark.parametrize(
+    ("field", "sent"), [("moderation", {"model": "m"}), ("prompt_cache_options", {"mode": "explicit"})]
+)
+def test_what_means_something_else_in_an_answer_is_not_echoed(field: str, sent: Any) -> None:
+    response = response_object(wanted(**{field: sent}), store=False)
+    check_response(response)
+    assert field not in response
+
+
+@pytest.mark.parametrize(
     "ending",
     [
         {"status": "completed", "completed_at": 5, "usage": Usage(3, 2)},
