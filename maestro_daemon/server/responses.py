@@ -31,6 +31,7 @@ from maestro_daemon.server.validation import parse_request
 _log: Final = structlog.get_logger(__name__)
 
 
+_SENT_AT_ONCE: Final = 64 * 1024  # bytes that the transport takes without waiting for the client
 _LAST_WORDS: Final = 5.0  # seconds for terminal events to reach their clients
 _STOPPING: Final = "The gateway is being stopped; send the request again."
 
@@ -109,7 +110,7 @@ class ResponsesHandler:
                 structlog.contextvars.bind_contextvars(client=wanted.client)
             if wanted.stream:
                 return await self._stream(request, wanted, progress, outcome, began)
-            return await self._json(wanted, progress, outcome)
+            return await self._json(request, wanted, progress, outcome)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
             if not _has_begun(request) and self._is_ended_by_us(request):
@@ -142,13 +143,27 @@ class ResponsesHandler:
             if wanted is not None:
                 self._notices.maestro_response_finished(request=wanted, outcome=outcome)
 
-    async def _json(self, wanted: ResponseRequest, progress: Progress, outcome: Outcome) -> web.Response:
+    async def _json(
+        self, request: web.Request, wanted: ResponseRequest, progress: Progress, outcome: Outcome
+    ) -> web.StreamResponse:
         completed = await self._router.complete(wanted, progress)
         outcome.status = str(completed.response.get("status", "completed"))
         outcome.usage = _usage(completed.response)
         headers = passed_back(completed.headers, asked_model=wanted.asked_model)
         headers.update(_house_headers(progress))
-        return web.Response(body=completed.body, headers=headers, content_type="application/json")
+        body = completed.body
+        if len(body) <= _SENT_AT_ONCE:
+            return web.Response(body=body, headers=headers, content_type="application/json")
+        response = web.StreamResponse(headers=headers)
+        response.content_type = "application/json"
+        response.content_length = len(body)
+        await response.prepare(request)
+        # A client may stop taking it in the middle; the writer does not wait for ever.
+        async with StreamWriter(
+            response, request.transport, self._limits.send_timeout, asyncio.get_running_loop()
+        ) as writer:
+            writer.send_raw(body)
+        return response
 
     async def _stream(
         self,

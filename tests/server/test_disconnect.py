@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from maestro_daemon.providers.notices import Outcome
 from tests.support import native
-from tests.support.fake_upstream import PAUSE, STALL, TURN, FakeUpstream, Stream
+from tests.support.fake_upstream import PAUSE, STALL, TURN, FakeUpstream, Reply, Stream
 from tests.support.house import House, NativeProvider, house
 from tests.support.raw_client import raw_client
 
@@ -183,6 +185,32 @@ async def test_a_client_that_stops_reading_holds_the_upstream_back_and_is_droppe
         assert outcome.status == "disconnected"
         # All that was taken for it fits into the buffers on the way, a few megabytes of a hundred.
         assert upstream.sent < 20_000_000
+
+
+async def test_a_client_that_stops_reading_a_json_answer_is_dropped(upstream: FakeUpstream) -> None:
+    large = native.response(status="completed", output=[native.message("x" * 20_000_000)])
+    upstream.play(Reply(large))
+    provider = NativeProvider("first", upstream.url)
+    async with (
+        house({"first": provider}, send_timeout=0.2) as running,
+        raw_client(running.url, deaf=True) as client,
+    ):
+        await client.post(ASKED)
+        await Front(running, provider).outcome()
+        client.listen()
+        with contextlib.suppress(ConnectionError):
+            await client.read_all()
+        assert len(client.body) < 10_000_000
+
+
+async def test_a_large_json_answer_comes_whole(upstream: FakeUpstream) -> None:
+    large = native.response(status="completed", output=[native.message("x" * 5_000_000)])
+    upstream.play(Reply(large))
+    async with house({"first": NativeProvider("first", upstream.url)}) as running:
+        status, headers, body = await running.post(ASKED)
+    assert (status, json.loads(body)) == (200, large)
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Content-Length"] == str(len(body))
 
 
 async def test_a_client_that_reads_slowly_gets_everything(upstream: FakeUpstream) -> None:

@@ -39,6 +39,10 @@ class RawClient:
             self.body += piece
         return self.body
 
+    def listen(self) -> None:
+        """Let a deaf client hear again."""
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     def leave(self) -> None:
         """Close the connection without a word."""
         self._writer.transport.abort()
