@@ -11,6 +11,9 @@ _LOADING_RETRY: Final = 1.0
 _LACK: Final = re.compile(
     r"does not support (tools|chat|completions?|images|vision|thinking)\b", re.IGNORECASE
 )
+_NO_MEDIA: Final = re.compile(r"(audio|image|video) input is not supported", re.IGNORECASE)
+"""llama.cpp's words, with a 500, for media that its model cannot read."""
+
 _EFFORT: Final = re.compile(r"does not support thinking|think value .{0,40}is not supported", re.IGNORECASE)
 """Ollama's words for a request with a reasoning effort, of a model that has none or no such one."""
 
@@ -28,6 +31,9 @@ def explain(refusal: UpstreamRefused) -> None:
     """
     if refusal.code == "context_length_exceeded":
         refusal.status = 400
+    elif media := _NO_MEDIA.search(refusal.message):
+        refusal.status = 400
+        refusal.code = f"unsupported_{media[1].lower()}"
     elif refusal.status == 503:
         refusal.retry_after = refusal.retry_after or _LOADING_RETRY
     elif refusal.status == 400 and refusal.code is None and (lack := _LACK.search(refusal.message)):

@@ -87,6 +87,16 @@ async def test_overflow_is_context_length_exceeded_in_its_words(tiny_gguf: Path)
     assert (refusal.value.status, refusal.value.code) == (400, "context_length_exceeded")
 
 
+async def test_audio_that_its_model_cannot_hear_is_a_lack_of_the_model(tiny_gguf: Path) -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}}
+    async with llama_server(tiny_gguf) as server, provider_of(server) as provider:
+        with pytest.raises(UpstreamRefused, match="audio input is not supported") as refusal:
+            await answer_of(
+                provider, a_request(input=[{"role": "user", "content": [sound]}]).aimed_at("tiny")
+            )
+    assert (refusal.value.status, refusal.value.code) == (400, "unsupported_audio")
+
+
 async def test_tools_that_its_template_would_drop_are_not_sent_and_never_forced(
     tiny_gguf: Path, logged: list[Any]
 ) -> None:
