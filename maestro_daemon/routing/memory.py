@@ -75,7 +75,8 @@ class Memory:
         return KeptItem(json.loads(raw), provider, native)
 
     def _keep(self, client: str, item: Mapping[str, Any], origin: Origin) -> None:
-        raw = json.dumps(item)
+        # A copy of its own: what orjson gives keeps kilobytes of room behind its end.
+        raw = bytes(memoryview(json.dumps(item)))
         size = len(raw) + _ITEM_OVERHEAD
         key = (client, item["id"])
         before = self._items.pop(key, None)

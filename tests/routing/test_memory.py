@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from maestro_daemon.routing.memory import Memory, Origin
@@ -48,6 +49,18 @@ def test_items_are_bounded_in_bytes_and_the_least_recently_used_go_first() -> No
         memory.remember("", "resp", OPENAI, [item(f"small_{number}", 1)])
     assert len(memory._items) < 25
     assert memory._held_bytes <= 10_000
+
+
+def test_what_items_are_counted_with_is_what_they_cost() -> None:
+    memory = Memory()
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            memory.remember("", f"resp_{number}", OPENAI, [item(f"msg_{number}", 300)])
+        cost, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cost < 1.5 * memory._held_bytes
 
 
 def test_an_item_that_is_too_large_displaces_nothing() -> None:
