@@ -124,6 +124,8 @@ class ResponsesHandler:
             raise asyncio.CancelledError from None
         except MaestroError as error:
             outcome.error = error
+            if _has_begun(request):
+                raise
             answer = error_response(error, headers=_house_headers(progress))
             outcome.http_status = answer.status
             return answer
@@ -182,12 +184,11 @@ class ResponsesHandler:
         headers["x-accel-buffering"] = "no"
         response = EventStream(headers=headers)
         async with stream as events:
+            writer = StreamWriter(response, request.transport, self._limits.send_timeout, self._loop)
+            guard = Guard(wanted, writer.send, store=stream.store)
+            guard.preamble()  # what cannot be written as JSON is still an HTTP error
             await response.prepare(request)
-            async with StreamWriter(
-                response, request.transport, self._limits.send_timeout, self._loop
-            ) as writer:
-                guard = Guard(wanted, writer.send, store=stream.store)
-                guard.preamble()
+            async with writer:
                 keepalive = Keepalive(writer, self._limits.keepalive, guard.keepalive)
                 try:
                     begun = False

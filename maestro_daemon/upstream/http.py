@@ -30,6 +30,8 @@ _ERROR_BODY_TIMEOUT: Final = 10.0
 _TLS_ERRORS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, SSLError)
 _MOST_URLS: Final = 64
 _POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
+_STALE_WITHIN: Final = 2.0
+"""Seconds within which a connection that was dead already tells so."""
 _SURELY_SENT: Final = 128 * 1024
 """Bytes of a body that a socket takes at once; sending more can stall, and aiohttp has no timer for it."""
 _CONNECTION_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
@@ -202,6 +204,7 @@ class HttpUpstream:
                 self._urls[path] = url
         reused = self._loop.time() < self._pooled_until
         while True:
+            began = self._loop.time()
             try:
                 # aiohttp writes plain bytes at one go, and warns of it from 1 MiB on.
                 data = body if body is None or len(body) < _SURELY_SENT else io.BytesIO(body)
@@ -213,9 +216,10 @@ class HttpUpstream:
                 async with asyncio.timeout(self._until_headers):
                     return await asked
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # A pooled connection that the server had closed meanwhile: nothing of an answer was seen.
-                # Once only, since a server that works on it and then falls would do so each time.
-                if reused and isinstance(error, _CONNECTION_LOST):
+                # A pooled connection that the server had closed meanwhile shows at once. A server that
+                # worked on the request and then fell is not asked to do it all again.
+                stale = reused and self._loop.time() - began < _STALE_WITHIN
+                if stale and isinstance(error, _CONNECTION_LOST):
                     reused = False
                     continue
                 raise self._unreachable(error) from error
@@ -262,6 +266,8 @@ class HttpUpstream:
             said = _os_reason(error.os_error)
         elif isinstance(error, aiohttp.ServerDisconnectedError):
             said = "it closed the connection before it answered"
+        elif isinstance(error, aiohttp.ClientHttpProxyError):
+            said = f"the proxy answered HTTP {error.status}"
         elif isinstance(error, aiohttp.ClientResponseError):
             return UpstreamBroken(f"{self.provider} answered with something that is not HTTP.")
         else:

@@ -187,6 +187,24 @@ async def test_deep_input_is_served_or_refused_but_never_fails(
         assert depth > 500
 
 
+async def test_depth_that_only_the_echo_makes_too_great_is_an_error_and_never_two_answers(
+    front: House, upstream: FakeUpstream
+) -> None:
+    upstream.play(Stream(*native.text("Hi")))
+    seen = set()
+    for depth in range(920, 1010, 3):
+        deep = b"[" * depth + b"1" + b"]" * depth
+        raw = b'{"model":"first/gpt-test","input":"a","stream":true,"metadata":{"a":%b}}' % deep
+        async with front.session.post(f"{front.url}/v1/responses", data=raw) as answer:
+            body = await answer.read()
+        seen.add(answer.status)
+        if answer.status == 200:
+            assert json.loads(events_of(body)[-1].payload)["type"] == "response.completed"
+        else:
+            assert (answer.status, json.loads(body)["error"]["code"]) == (400, "invalid_json")
+    assert 400 in seen
+
+
 async def test_the_clients_credentials_stay_and_the_providers_go_upstream(
     front: House, upstream: FakeUpstream
 ) -> None:

@@ -29,7 +29,9 @@ class Wire:
         self.writes.append(data)
         await self.open.wait()
 
-    async def write_eof(self) -> None:
+    async def write_eof(self, data: bytes = b"") -> None:
+        if data:
+            await self.write(data)
         await self.open.wait()
         self.ended = True
 

@@ -179,6 +179,28 @@ async def test_a_pooled_connection_that_was_closed_meanwhile_is_replaced_once() 
         assert (raw.connections, len(raw.requests)) == (2, 3)
 
 
+async def test_a_server_that_worked_on_the_request_and_fell_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_module, "_STALE_WITHIN", 0.0)
+    dying: list[Step] = [READ, answer(), READ, CLOSE]
+    async with raw_upstream(dying, [READ, answer(b"[2]"), SILENCE]) as raw, http(raw.url) as upstream:
+        await ask(upstream)
+        assert isinstance(await failure(upstream), UpstreamUnreachable)
+        assert len(raw.requests) == 2
+
+
+async def test_a_proxy_that_refuses_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = [READ, answer(b"", "407 Proxy Authentication Required"), CLOSE]
+    async with raw_upstream(script) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with http("https://models.example/v1") as upstream:
+            error = await failure(upstream)
+    assert isinstance(error, UpstreamUnreachable)
+    assert "the proxy answered HTTP 407" in error.message
+
+
 async def test_a_server_that_falls_at_each_request_is_asked_twice_at_most() -> None:
     dying: list[Step] = [READ, answer(), READ, RESET]
     async with raw_upstream(dying) as raw, http(raw.url) as upstream:
