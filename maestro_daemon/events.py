@@ -61,6 +61,20 @@ TERMINAL: Final = frozenset(
 """Types that end a stream. ``done`` and ``cancelled`` are read, never written."""
 
 
+DELTAS: Final = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.mcp_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+    }
+)
+"""Types of which a stream is full: neither preamble nor an end, and each adds to the text of an item."""
+
+
 def is_preamble(type: str) -> bool:
     """True for an event that does not commit the response to its upstream. ``error`` is not preamble."""
     return type in PREAMBLE or not (type.startswith("response.") or type == "error")

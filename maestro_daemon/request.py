@@ -7,8 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import orjson
+
 from maestro_daemon.errors import NO_HEADERS
 from maestro_daemon.ids import new_id
+
+
+_ESCAPED_LETTERS = b"\\u006"
+"""In a text with this, a key may be ``model`` and not look like it: its letters are U+0064 to U+006F."""
+
+
+def json_string(text: str) -> bytes:
+    """`text` as a JSON string, in UTF-8."""
+    return orjson.dumps(text)
 
 
 def new_response_id() -> str:
@@ -26,7 +37,7 @@ class ResponseRequest:
     `headers` holds those of the client's headers that may mean something to an upstream (lower-case
     names), never credentials. `client` is the name of the client's key, "" where no keys are configured.
     `response_id` and `created_at` (unix seconds) are the identity of the answer: every upstream's own is
-    replaced by it.
+    replaced by it. `text` is the JSON that `body` was read from, None where the two differ.
     """
 
     body: Mapping[str, Any]
@@ -38,6 +49,7 @@ class ResponseRequest:
     request_id: str = ""
     response_id: str = field(default_factory=new_response_id)
     created_at: int = field(default_factory=lambda: int(time.time()))
+    text: bytes | None = field(default=None, repr=False)
 
     @property
     def previous_response_id(self) -> str | None:
@@ -57,4 +69,20 @@ class ResponseRequest:
             self.request_id,
             self.response_id,
             self.created_at,
+            None if changes else self._text_for(model),
         )
+
+    def _text_for(self, model: str) -> bytes | None:
+        """`text` with the model's name replaced, if it stands there just once; else None.
+
+        So the client's numbers, escapes and order reach a native upstream as they were sent.
+        """
+        if self.text is None or _ESCAPED_LETTERS in self.text:
+            return None
+        asked = json_string(self.model)
+        for key in (b'"model":', b'"model": '):
+            before, found, after = self.text.partition(key + asked)
+            if found:
+                alone = b'"model"' not in before and b'"model"' not in after
+                return before + key + json_string(model) + after if alone else None
+        return None

@@ -8,41 +8,50 @@ from typing import Any, Final
 DELTA_OVERHEAD: Final = 64
 """What keeping one delta costs beside its characters, in bytes."""
 
+_PLACE: Final = (b'"type":', b'"item_id":', b'"output_index":')
+_PLACE_OF_PART: Final = (b'"content_index":', b'"summary_index":')
+_NUMBER: Final = b'"sequence_number":'
+_DELTA: Final = b'"delta":'
+
 
 class DeltaRun:
-    """The text that the last delta belonged to.
+    """The text that a delta with this `payload` and `number` belonged to.
 
-    `first` is that delta, `texts` the list that further ones are appended to, `room` the bytes that may be
+    An upstream writes each delta of a text alike, up to the delta itself: what begins with the same bytes
+    has the same place. `texts` is the list that further deltas are appended to, `room` the bytes that may be
     added; `size` is what was.
     """
 
-    __slots__ = ("_index", "_item_id", "_part", "_room", "_summary", "_texts", "_type", "size")
+    __slots__ = ("_before", "_behind", "_room", "_texts", "size")
 
-    def __init__(self, type: str, first: Mapping[str, Any], texts: list[str], room: int) -> None:
-        self._type = type
-        self._item_id = first.get("item_id")
-        self._index = first.get("output_index")
-        self._part = first.get("content_index")
-        self._summary = first.get("summary_index")
+    def __init__(self, before: bytes, behind: bytes, texts: list[str], room: int) -> None:
+        self._before = before
+        self._behind = behind
         self._texts = texts
         self._room = room
         self.size = 0
 
-    def takes(self, type: Any, event: Mapping[str, Any], number: int) -> bool:
-        """Append `event` if it goes on with the same text under this sequence number, and adds no more."""
+    @classmethod
+    def after(cls, payload: bytes, number: int, texts: list[str], room: int) -> DeltaRun | None:
+        """The run that a delta begins; None where its place does not stand in front of its text."""
+        head, found, tail = payload.partition(_DELTA)
+        said = b"%b%d," % (_NUMBER, number)
+        before, numbered, behind = head.partition(said)
+        if not found or not numbered or not all(field in head for field in _PLACE):
+            return None
+        if any(field in tail for field in _PLACE_OF_PART):
+            return None
+        return cls(before + _NUMBER, b"," + behind + _DELTA, texts, room)
+
+    def takes(self, payload: bytes, event: Mapping[str, Any], number: int) -> bool:
+        """Append the delta of `event`, which `payload` says, if it goes on with this text and number."""
+        if not payload.startswith(b"%b%d%b" % (self._before, number, self._behind)):
+            return False
         text: Any = event.get("delta")
-        said = event.get("sequence_number")
-        if (
-            type != self._type
-            or said != number
-            or event.get("item_id") != self._item_id
-            or event.get("output_index") != self._index
-            or event.get("content_index") != self._part
-            or event.get("summary_index") != self._summary
-            or text.__class__ is not str
-            or said.__class__ is not int
-            or event.get("logprobs")
-        ):
+        # The bytes may hold another number, in an object before the event's own.
+        if event.get("sequence_number") != number:
+            return False
+        if text.__class__ is not str or event.get("logprobs") or b"\n" in payload or b"\r" in payload:
             return False
         self.size += len(text) + DELTA_OVERHEAD
         if self.size > self._room:

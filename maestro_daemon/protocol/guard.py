@@ -84,25 +84,19 @@ class Guard:
         except orjson.JSONDecodeError:
             data = _read(payload)
             anew = True
-        if not isinstance(data, dict):
+        if data.__class__ is not dict:
             raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
-        type = data.get("type")
         run = self._run
-        if (
-            run is not None
-            and not anew
-            and not _holds_line_end(payload)
-            and type == event.type
-            and run.takes(event.type, data, self._next)
-        ):
+        if run is not None and not anew and run.takes(payload, data, self._next):
             self._next += 1
-            self._emit(event.type, payload)
+            self._emit(data["type"], payload)
             return
+        type = data.get("type")
         if type.__class__ is not str or not type:
             type = event.type
             anew = True
         if type in TERMINAL:
-            self._end(type, _read(payload))
+            self._end(type, _read(payload) if json.holds_long_integer(payload) else data)
             return
         if type in PREAMBLE or self._error is not None:
             return
@@ -114,7 +108,7 @@ class Guard:
         item_id: str | None = None
         index = data.get("output_index")
         if index.__class__ is int:
-            item_id = self._track(type, index, data, len(payload))
+            item_id = self._track(type, index, data, payload)
         number = data.get("sequence_number")
         if anew or item_id is not None or _holds_line_end(payload):
             payload = _rewritten(payload, type, self._next, item_id)
@@ -146,10 +140,11 @@ class Guard:
         self._next += 1
         self._emit(type, payload)
 
-    def _track(self, type: str, index: int, data: dict[str, Any], size: int) -> str | None:
+    def _track(self, type: str, index: int, data: dict[str, Any], payload: bytes) -> str | None:
         """Note an event of the item at `index` in the log; its stable id, if `data` does not say that one."""
         items = self._items
         item = data.get("item")
+        size = len(payload)
         try:
             if type == "response.output_item.added" or type == "response.output_item.done":
                 if not isinstance(item, dict):
@@ -162,7 +157,8 @@ class Guard:
             raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
         known = items.stable_id(index)
         if known is None or data.get("item_id") == known:
-            self._run = items.run(type, index, data)
+            numbered = data.get("sequence_number") == self._next and data.get("type") == type
+            self._run = items.run(type, index, data, payload, self._next) if numbered else None
             return None
         return known if "item_id" in data or type in BEARS_ITEM_ID else None
 

@@ -92,13 +92,20 @@ class ItemLog:
         self._grow(size)
         open_item.note(type, event)
 
-    def run(self, type: str, index: int, event: Mapping[str, Any]) -> DeltaRun | None:
-        """What takes the deltas that go on where `event`, just noted, ended; None if none can."""
+    def run(
+        self, type: str, index: int, event: Mapping[str, Any], payload: bytes, number: int
+    ) -> DeltaRun | None:
+        """What takes the deltas that go on where `event`, just noted, ended; None if none can.
+
+        `payload` is the event's, `number` its sequence number.
+        """
         open_item = self._open.get(index)
         texts = open_item.texts(type, event) if open_item is not None else None
         if self._run is not None:
             self._size += self._run.size
-        self._run = None if texts is None else DeltaRun(type, event, texts, _LARGEST_OUTPUT - self._size)
+        self._run = (
+            None if texts is None else DeltaRun.after(payload, number, texts, _LARGEST_OUTPUT - self._size)
+        )
         return self._run
 
     def close_all(

@@ -53,8 +53,10 @@ def _paired(value: Any) -> Any:
     return value
 
 
-def _holds_long_integer(text: bytes) -> bool:
+def holds_long_integer(text: bytes) -> bool:
     """Whether an integer of more than 64 bits may stand in `text`; one inside a string can look like it."""
+    if len(text) < len(_LONG_INTEGER):
+        return False
     # Searching the expression in the whole text would take ten times as long.
     digits = text.translate(_DIGITS)
     at = digits.find(_LONG_INTEGER)
@@ -91,9 +93,18 @@ def loads(text: bytes, *, keep_surrogates: bool = False) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return _loads_slowly(text, keep_surrogates=keep_surrogates)
-    if len(text) >= len(_LONG_INTEGER) and _holds_long_integer(text):
+    if holds_long_integer(text):
         return _loads_slowly(text, keep_surrogates=keep_surrogates)
     return value
+
+
+def loads_faithfully(text: bytes) -> tuple[Any, bool]:
+    """As `loads`, and whether `text` says the same to other readers: False where it had to be mended."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _loads_slowly(text, keep_surrogates=False), False
+    return (_loads_slowly(text, keep_surrogates=False) if holds_long_integer(text) else value), True
 
 
 def dumps(value: Any) -> bytes:

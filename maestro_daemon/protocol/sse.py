@@ -115,16 +115,17 @@ class Decoder:
         return event, b"\n".join(data)
 
 
-_HEADS: dict[str, bytes] = {}
+HEADS: dict[str, bytes] = {}
+"""Frame heads that `frame_head` has made, for those who cannot afford a call for each."""
 
 
 def frame_head(type: str) -> bytes:
     """The bytes of a frame before its payload: ``event: TYPE`` and ``data:``."""
-    head = _HEADS.get(type)
+    head = HEADS.get(type)
     if head is None:
         head = b"event: %b\ndata: " % type.encode("utf-8", "replace").replace(b"\n", b"").replace(b"\r", b"")
-        if len(_HEADS) < 512:
-            _HEADS[type] = head
+        if len(HEADS) < 512:
+            HEADS[type] = head
     return head
 
 

@@ -38,16 +38,25 @@ def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> 
 def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[ResponseRequest, list[str]]:
     """The request as `target` is to get it, and the ids of item references that had to be dropped."""
     changes: dict[str, Any] = {}
+    dropped: list[str] = []
     previous = request.previous_response_id
     if previous is not None:
         origin = memory.origin(request.client, previous)
         if origin is not None:
             changes["previous_response_id"] = origin.upstream_id
-    dropped: list[str] = []
     items = request.body.get("input")
-    if isinstance(items, list) and any(_reference(item) is not None for item in items):
+    if isinstance(items, list) and _holds_reference(items):
         changes["input"], dropped = _resolved(request, items, target, memory)
     return request.aimed_at(target.model, **changes), dropped
+
+
+def _holds_reference(items: Sequence[Any]) -> bool:
+    for item in items:
+        if isinstance(item, dict):
+            kind = item.get("type")
+            if kind == "item_reference" or (kind is None and _reference(item) is not None):
+                return True
+    return False
 
 
 def _reference(item: Any) -> str | None:

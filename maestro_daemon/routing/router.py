@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from maestro_daemon.errors import NO_HEADERS, CatalogueUnread, MaestroError, UpstreamBroken
-from maestro_daemon.events import Accepted, ResponseEvent
+from maestro_daemon.events import DELTAS, Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.splice import Splice
 from maestro_daemon.providers.notices import Attempt
@@ -156,8 +156,8 @@ class Router:
             try:
                 async with aclosing(target.provider.stream(self._aim(request, target))) as upstream:
                     async for event in upstream:
-                        if splice.committed and event.type.endswith(".delta"):
-                            yield event  # neither preamble nor an end
+                        if event.type in DELTAS and splice.committed:
+                            yield event
                             continue
                         if attempt.accepted_after is None:
                             attempt.accepted_after = self._clock() - began

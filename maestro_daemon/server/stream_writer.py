@@ -55,7 +55,7 @@ class StreamWriter:
 
     def send(self, type: str, payload: bytes) -> None:
         """Queue one event as a whole frame."""
-        frame = b"%b%b\n\n" % (sse.frame_head(type), payload)
+        frame = b"%b%b\n\n" % (sse.HEADS.get(type) or sse.frame_head(type), payload)
         self._frames.append(frame)
         self.pending += len(frame)
         if self._sleeping is not None:
@@ -102,7 +102,7 @@ class StreamWriter:
 
     async def _run(self) -> None:
         try:
-            while self._frames or not self._ending:
+            while not self._ending:
                 if not self._frames:
                     self._sleeping = self.loop.create_future()
                     await self._sleeping
@@ -116,7 +116,8 @@ class StreamWriter:
                 self._drained.set()
                 self.last_sent = self.loop.time()
             self._writing_since = self.loop.time()
-            await self._response.write_eof()
+            await self._response.write_eof(b"".join(self._frames))
+            self.pending = 0
         except (ConnectionError, RuntimeError):
             # The connection went away between two writes; the handler is cancelled by the server.
             self._drop()

@@ -47,7 +47,7 @@ def parse_request(
         raise RequestInvalid(
             "The request body is empty; send a JSON object with 'model' and 'input'.", code="invalid_json"
         )
-    body = json.loads(raw)
+    body, faithful = json.loads_faithfully(raw)
     if not isinstance(body, dict):
         raise invalid_type(None, "an object", body)
     model = _model(body)
@@ -62,6 +62,7 @@ def parse_request(
         headers=headers,
         client=client,
         request_id=request_id,
+        text=raw if faithful else None,
     )
 
 

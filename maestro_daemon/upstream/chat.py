@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -61,6 +62,8 @@ class ChatUpstream:
         Raises `RequestInvalid` for what this dialect cannot say, the errors of `HttpUpstream.request`, and
         `UpstreamBroken` for an answer that makes no sense or stops early.
         """
+        if not dialect.provider:
+            dialect = replace(dialect, provider=self._http.provider)
         check_translated(request)
         call = chat_call(request, dialect)
         if call.dropped:
@@ -72,7 +75,7 @@ class ChatUpstream:
         reducer = ResponseReducer(
             request,
             names=call.names,
-            provider=dialect.provider or self._http.provider,
+            provider=dialect.provider,
             input_characters=call.input_characters,
         )
         reader = ChunkReader(think_tags=self._think_tags)

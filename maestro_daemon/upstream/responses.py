@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import hdrs
 
 from maestro_daemon.errors import UpstreamBroken
-from maestro_daemon.events import TERMINAL, Accepted, ResponseEvent
+from maestro_daemon.events import DELTAS, TERMINAL, Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json, sse
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
@@ -45,16 +45,14 @@ class ResponsesUpstream:
     async def complete(self, request: ResponseRequest) -> Reply:
         """The upstream's own JSON, byte for byte. Raises the errors of `HttpUpstream.request`."""
         async with self._http.request(
-            "POST", self._path, body=json.dumps(request.body), headers=self._headers(request)
+            "POST", self._path, body=_text(request), headers=self._headers(request)
         ) as answer:
             return Reply(await self._http.read(answer), lower_case(answer.headers))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The upstream's events, payloads byte for byte, up to its terminal event or its end."""
         headers = {hdrs.ACCEPT: "text/event-stream", **self._headers(request)}
-        async with self._http.request(
-            "POST", self._path, body=json.dumps(request.body), headers=headers
-        ) as answer:
+        async with self._http.request("POST", self._path, body=_text(request), headers=headers) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
             if answer.content_type == "application/json":
@@ -70,7 +68,7 @@ class ResponsesUpstream:
                     for name, data in decoder.feed(chunk):
                         if data == _DONE:
                             return
-                        if name.endswith(".delta") and name.startswith("response.") and data:
+                        if name in DELTAS and data:
                             yield ResponseEvent(name, data)
                             continue
                         event = _event(name, data)
@@ -102,6 +100,10 @@ class ResponsesUpstream:
 
     def _headers(self, request: ResponseRequest) -> Mapping[str, str]:
         return {name: value for name, value in request.headers.items() if name.startswith(self._carries)}
+
+
+def _text(request: ResponseRequest) -> bytes:
+    return json.dumps(request.body) if request.text is None else request.text
 
 
 def _event(name: str, data: bytes) -> ResponseEvent | None:
