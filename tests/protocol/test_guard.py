@@ -548,3 +548,97 @@ def test_no_event_follows_the_end() -> None:
     guard.keepalive()
     guard.fail(UpstreamBroken("late"))
     assert len(sent) == count
+
+
+def delta(number: Any, text: str, **fields: Any) -> Event:
+    """A text delta whose later fields stand behind its text."""
+    place = {"item_id": "msg_upstream", "output_index": 0}
+    return {
+        "type": "response.output_text.delta",
+        "sequence_number": number,
+        **place,
+        "delta": text,
+        "logprobs": [],
+        **fields,
+    }
+
+
+def test_deltas_of_two_parts_stay_apart_wherever_the_part_is_named() -> None:
+    part = {**HELLO[3], "content_index": 1, "sequence_number": 5}
+    events = [
+        *HELLO[:4],
+        delta(4, "a", content_index=0),
+        part,
+        delta(6, "b", content_index=0),
+        delta(7, "c", content_index=1),
+        delta(8, "d", content_index=0),
+    ]
+    (item,) = check_ending(passed(named(event) for event in events))["output"]
+    assert [each["text"] for each in item["content"]] == ["abd", "c"]
+
+
+def test_a_number_within_an_object_is_not_the_events_own() -> None:
+    events = []
+    for inner, outer in ((4, 4), (5, 9), (6, 3)):
+        place = {"item_id": "msg_upstream", "output_index": 0, "content_index": 0}
+        meta = {"sequence_number": inner, "more": 1}
+        head = {"type": "response.output_text.delta", "meta": meta, **place, "delta": "x"}
+        events.append({**head, "logprobs": [], "sequence_number": outer})
+    sent = passed(named(event) for event in [*HELLO[:4], *events])
+    assert check_ending(sent)["output"][0]["content"][0]["text"] == "xxx"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.integers(0, 1),
+            st.sampled_from(["ahead", "behind", "first"]),
+            st.sampled_from(["right", "wrong", "text"]),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+def test_interleaved_deltas_of_any_layout_are_numbered_and_kept_by_their_place(
+    drawn: list[tuple[int, int, str, str, bool]],
+) -> None:
+    parts = [(index, part) for index in (0, 1) for part in (0, 1)]
+    events: list[Event] = []
+    for index in (0, 1):
+        item = {
+            "id": f"msg_{index}",
+            "type": "message",
+            "role": "assistant",
+            "status": "in_progress",
+            "content": [],
+        }
+        events.append({"type": "response.output_item.added", "output_index": index, "item": item})
+    for index, part in parts:
+        place = {"item_id": f"msg_{index}", "output_index": index, "content_index": part}
+        events.append({**HELLO[3], **place})
+    texts = dict.fromkeys(parts, "")
+    numbered = native.numbered([{"type": "response.created"}, {"type": "response.in_progress"}, *events])[2:]
+    for count, (index, part, layout, number, rotates) in enumerate(drawn):
+        texts[index, part] += f"<{count}>"
+        said: dict[str, Any] = {"right": len(numbered) + 2, "wrong": 7, "text": "7"}
+        fields = {
+            "sequence_number": said[number],
+            "item_id": "other" if rotates else f"msg_{index}",
+            "output_index": index,
+            "content_index": part,
+        }
+        text = {"delta": f"<{count}>"}
+        kind = {"type": "response.output_text.delta"}
+        laid_out = {
+            "ahead": {**kind, **fields, **text},
+            "behind": {**text, **fields, **kind},
+            "first": {**kind, "sequence_number": fields["sequence_number"], **text, **fields},
+        }
+        numbered.append(laid_out[layout])
+    sent = passed(named(event) for event in numbered)
+    output = check_ending(sent)["output"]
+    assert {(i, p): output[i]["content"][p]["text"] for i, p in parts} == texts
+    said_ids = {(event["output_index"], event["item_id"]) for event in payloads(sent) if "delta" in event}
+    assert said_ids <= {(0, "msg_0"), (1, "msg_1")}

@@ -161,6 +161,32 @@ async def test_a_request_reaches_the_upstream_equal_as_json_but_for_the_model(
     assert upstream.requests[0].body == {**sent, "model": "gpt-test"}
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"first/gpt-test","input":"a"}',
+        b'{ "input" : "a",\n "model" : "first/gpt-test" }',
+        b'{"input":"a","model": "first/gpt-test","metadata":{"model":"first/gpt-test"}}',
+        b'{"mod\\u0065l":"first/gpt-test","input":"a","metadata":{"model":"first/gpt-test"}}',
+        b'{"model":"first\\/gpt-test","input":"a"}',
+        b'{"model":"\\u0066irst/gpt-test","input":"a"}',
+        b'{"input":"say \\"model\\":\\"first/gpt-test\\"","model":"first/gpt-test"}',
+        b'{"input":[{"role":"user","content":"\\"model\\":"}],"x":{"model":1},"model":"first/gpt-test"}',
+        b'{"model":"other","input":"a","model":"first/gpt-test"}',
+        b'{"model":"first/gpt-test","input":"\\ud83d","x":1.50,"y":1E3,"z":18446744073709551616}',
+        b'\xef\xbb\xbf{"model":"first/gpt-test","input":"a"}',
+    ],
+)
+async def test_however_a_request_is_written_only_its_model_is_changed(
+    front: House, upstream: FakeUpstream, raw: bytes
+) -> None:
+    upstream.play(Reply(ANSWER))
+    async with front.session.post(f"{front.url}/v1/responses", data=raw) as answer:
+        assert answer.status == 200
+    sent = json.loads(raw.decode("utf-8-sig").replace(r"\ud83d", "\ufffd"))
+    assert upstream.requests[0].body == {**sent, "model": "gpt-test"}
+
+
 async def test_a_lone_surrogate_reaches_the_upstream_as_the_replacement_character(
     front: House, upstream: FakeUpstream
 ) -> None:
