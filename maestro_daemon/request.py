@@ -12,7 +12,6 @@ import orjson
 from maestro_daemon.errors import NO_HEADERS
 from maestro_daemon.ids import new_id
 
-
 _ESCAPED_LETTERS = b"\\u006"
 """In a text with this, a key may be ``model`` and not look like it: its letters are U+0064 to U+006F."""
 
