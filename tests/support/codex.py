@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
+from tests.support.npm import npm_packages
 
 VERSION: Final = "0.169.0"
-CACHE: Final = Path(__file__).parent.parent.parent / ".cache"
 
 
 def codex_program() -> Path:
-    """The `codex` command in the pinned version, installed if it is not yet there.
-
-    Without npm the test is skipped; under `CI` it fails, since there nothing may be left out.
-    """
-    place = CACHE / f"codex-{VERSION}"
-    program = place / "node_modules" / ".bin" / "codex"
-    if program.exists():
-        return program
-    npm = shutil.which("npm")
-    if npm is None:
-        if os.environ.get("CI"):
-            pytest.fail("npm is missing: install it with: sudo apt-get install npm")
-        pytest.skip("npm is missing")
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as half:
-        install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
-        result = subprocess.run(
-            [*install, "--prefix", half, f"@openai/codex@{VERSION}"],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        # Whole or not at all, also when two runs install at once.
-        (Path(half) / "node_modules").rename(Path(half) / "whole")
-        place.mkdir(exist_ok=True)
-        if not program.exists():
-            (Path(half) / "whole").rename(place / "node_modules")
-    return program
+    """The `codex` command in the pinned version, installed if it is not yet there."""
+    place = npm_packages(f"codex-{VERSION}", f"@openai/codex@{VERSION}")
+    return place / "node_modules" / ".bin" / "codex"
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,26 @@ def call_events(name: str, pieces: Sequence[str], index: int = 0, **more: Any) -
     ]
 
 
+def thought_events(summary: str, index: int = 0, id: str = "rs_upstream") -> list[Event]:
+    """The events of one reasoning item with a summary of one part."""
+    part = {"type": "summary_text", "text": summary}
+    whole = {"id": id, "type": "reasoning", "status": "completed", "summary": [part]}
+    place = {"item_id": id, "output_index": index, "summary_index": 0}
+    kind = "response.reasoning_summary"
+    return [
+        {
+            "type": "response.output_item.added",
+            "output_index": index,
+            "item": {**whole, "status": "in_progress", "summary": []},
+        },
+        {"type": f"{kind}_part.added", **place, "part": {**part, "text": ""}},
+        {"type": f"{kind}_text.delta", **place, "delta": summary},
+        {"type": f"{kind}_text.done", **place, "text": summary},
+        {"type": f"{kind}_part.done", **place, "part": part},
+        {"type": "response.output_item.done", "output_index": index, "item": whole},
+    ]
+
+
 def events(*items: Sequence[Event], status: str = "completed", **more: Any) -> list[Event]:
     """A whole stream around the items' events (see `message_events`, `call_events`)."""
     output = [each[-1]["item"] for each in items]
