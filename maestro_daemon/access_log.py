@@ -16,7 +16,6 @@ _log: Final = structlog.get_logger(__name__)
 @hookimpl
 def maestro_response_finished(request: ResponseRequest, outcome: Outcome) -> None:
     """Write the line: who asked for what, who answered, how it ended, tokens and seconds."""
-    usage = outcome.usage or {}
     line: dict[str, Any] = {
         "request_id": request.request_id,
         "model": request.asked_model,
@@ -25,11 +24,13 @@ def maestro_response_finished(request: ResponseRequest, outcome: Outcome) -> Non
         "stream": request.stream,
         "http_status": outcome.http_status,
         "status": outcome.status,
-        "input_tokens": usage.get("input_tokens"),
-        "output_tokens": usage.get("output_tokens"),
-        "first_output": _rounded(outcome.first_output_after),
-        "duration": _rounded(outcome.duration),
     }
+    if outcome.usage is not None:
+        line["input_tokens"] = outcome.usage.get("input_tokens")
+        line["output_tokens"] = outcome.usage.get("output_tokens")
+    if outcome.first_output_after is not None:
+        line["first_output"] = round(outcome.first_output_after, 4)
+    line["duration"] = round(outcome.duration, 4)
     if request.client:
         line["client"] = request.client
     if outcome.error is not None:
@@ -38,7 +39,3 @@ def maestro_response_finished(request: ResponseRequest, outcome: Outcome) -> Non
         _log.warning("response", **line)
     else:
         _log.info("response", **line)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 4)

@@ -13,9 +13,11 @@ import os
 import select
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -115,11 +117,14 @@ class Logs:
         self._writer.close()
 
 
-def configure(*, level: str = "info", json: bool | None = None, descriptor: int = 2) -> Logs:
+def configure(
+    *, level: str = "info", json: bool | None = None, descriptor: int = 2, for_good: bool = False
+) -> Logs:
     """Make structlog and the standard library's logging write to `descriptor` (stderr).
 
     `level` is one of `LEVELS`; libraries are heard from `warning` up, unless it is `debug`. `json` chooses
-    the form; None means text on a terminal and JSON elsewhere.
+    the form; None means text on a terminal and JSON elsewhere. `for_good` lets every logger keep what it is
+    made of at its first line, for a process that configures its logs once.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     terminal = os.isatty(descriptor)
@@ -147,7 +152,7 @@ def configure(*, level: str = "info", json: bool | None = None, descriptor: int 
         processors=[structlog.contextvars.merge_contextvars, finish],
         wrapper_class=_unraising(number),
         logger_factory=lambda *_: _Sink(writer),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=for_good,
     )
     bridge = _Bridge(writer, finish)
     logs = Logs(writer, redaction, bridge)
@@ -210,12 +215,14 @@ def _unraising(number: int) -> type[Any]:
 
 def _complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
     """Time, level and event first, an exception's traceback as text, then the fields."""
-    fields = dict(event)
-    exc_info = fields.pop("exc_info", None)
-    fields.pop("stack_info", None)
-    level = "error" if method == "exception" else method
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    line = {"time": now, "level": level, "event": fields.pop("event", ""), **fields}
+    line: dict[str, Any] = {
+        "time": _now(),
+        "level": "error" if method == "exception" else method,
+        "event": event.pop("event", ""),
+    }
+    exc_info = event.pop("exc_info", None)
+    event.pop("stack_info", None)
+    line.update(event)
     if exc_info is True:
         exc_info = sys.exc_info()
     elif isinstance(exc_info, BaseException):
@@ -223,6 +230,18 @@ def _complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
     if isinstance(exc_info, tuple) and exc_info[0] is not None:
         line["traceback"] = "".join(traceback.format_exception(*exc_info, limit=-20)).rstrip()
     return line
+
+
+def _now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
+    now = time.time()
+    whole = int(now)
+    return f"{_second(whole)}.{int((now - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _render_json(line: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from maestro_daemon.errors import (
 )
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol.chat_dialect import ChatDialect
+from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.providers.hookspecs import Register, hookimpl
 from maestro_daemon.providers.notices import Attempt, Outcome
@@ -103,5 +104,6 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamUnreachable",
     "Usage",
+    "exact",
     "hookimpl",
 ]

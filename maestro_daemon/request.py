@@ -36,7 +36,8 @@ class ResponseRequest:
     `headers` holds those of the client's headers that may mean something to an upstream (lower-case
     names), never credentials. `client` is the name of the client's key, "" where no keys are configured.
     `response_id` and `created_at` (unix seconds) are the identity of the answer: every upstream's own is
-    replaced by it. `text` is the JSON that `body` was read from, None where the two differ.
+    replaced by it. `text` is the JSON that `body` was read from, None where the two differ; where
+    it is given, an integer of 2**64 or more may be a float in `body`, and `exact` brings it back.
     """
 
     body: Mapping[str, Any]

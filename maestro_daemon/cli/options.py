@@ -55,9 +55,9 @@ def json_option() -> Decorator:
 
 
 @contextlib.contextmanager
-def log(level: str) -> Iterator[logs.Logs]:
-    """The log of one command: JSON lines unless stderr is a terminal."""
-    configured = logs.configure(level=level)
+def log(level: str, *, for_good: bool = False) -> Iterator[logs.Logs]:
+    """The log of one command: JSON lines unless stderr is a terminal. `for_good`: see `logs.configure`."""
+    configured = logs.configure(level=level, for_good=for_good)
     try:
         yield configured
     finally:

@@ -53,7 +53,7 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
         notes.update(found.notes)
         return found.providers
 
-    with log(log_level) as logs:
+    with log(log_level, for_good=True) as logs:
         registry = Registry()
         config = load(config_path, registry, discover=discover)
         logs.keep_out(config.secrets())

@@ -99,12 +99,15 @@ def loads(text: bytes, *, keep_surrogates: bool = False) -> Any:
 
 
 def loads_faithfully(text: bytes) -> tuple[Any, bool]:
-    """As `loads`, and whether `text` says the same to other readers: False where it had to be mended."""
+    """As `loads`, and whether `text` says the same to other readers: False where it had to be mended.
+
+    Where it does, integers from 2**64 may be floats in the value: `holds_long_integer` tells, and whoever
+    writes the value anew asks. To look for them takes as long as the reading itself.
+    """
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text), True
     except orjson.JSONDecodeError:
         return _loads_slowly(text, keep_surrogates=False), False
-    return (_loads_slowly(text, keep_surrogates=False) if holds_long_integer(text) else value), True
 
 
 def dumps(value: Any) -> bytes:

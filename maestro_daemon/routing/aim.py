@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from maestro_daemon.errors import RequestInvalid
+from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
 from maestro_daemon.routing.plan import Target
@@ -37,16 +38,21 @@ def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> 
 
 def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[ResponseRequest, list[str]]:
     """The request as `target` is to get it, and the ids of item references that had to be dropped."""
+    items = request.body.get("input")
+    previous = request.previous_response_id
+    origin = None if previous is None else memory.origin(request.client, previous)
+    referring = isinstance(items, list) and _holds_reference(items)
+    if origin is None and not referring:
+        sent = request.aimed_at(target.model)
+        # A body that is to be written anew must have every digit.
+        return (sent if sent.text is not None else exact(request).aimed_at(target.model)), []
+    request = exact(request)
     changes: dict[str, Any] = {}
     dropped: list[str] = []
-    previous = request.previous_response_id
-    if previous is not None:
-        origin = memory.origin(request.client, previous)
-        if origin is not None:
-            changes["previous_response_id"] = origin.upstream_id
-    items = request.body.get("input")
-    if isinstance(items, list) and _holds_reference(items):
-        changes["input"], dropped = _resolved(request, items, target, memory)
+    if origin is not None:
+        changes["previous_response_id"] = origin.upstream_id
+    if referring:
+        changes["input"], dropped = _resolved(request, request.body["input"], target, memory)
     return request.aimed_at(target.model, **changes), dropped
 
 

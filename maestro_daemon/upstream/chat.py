@@ -19,6 +19,7 @@ from maestro_daemon.protocol.chat_chunks import ChunkReader
 from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_request import chat_call
 from maestro_daemon.protocol.collect import collect
+from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.translatable import check_translated
 from maestro_daemon.request import ResponseRequest
@@ -62,6 +63,7 @@ class ChatUpstream:
         Raises `RequestInvalid` for what this dialect cannot say, the errors of `HttpUpstream.request`, and
         `UpstreamBroken` for an answer that makes no sense or stops early.
         """
+        request = exact(request)
         if not dialect.provider:
             dialect = replace(dialect, provider=self._http.provider)
         check_translated(request)

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maestro_daemon.errors import MaestroError, RequestInvalid
+from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.server.validation import parse_request
 
@@ -160,7 +161,9 @@ def test_a_lone_surrogate_arrives_as_the_replacement_character() -> None:
 
 def test_big_integers_stay_exact() -> None:
     request = parse_request(b'{"model":"m","input":"x","metadata":{"n":18446744073709551617}}')
-    assert request.body["metadata"]["n"] == 2**64 + 1
+    assert exact(request).body["metadata"]["n"] == 2**64 + 1
+    assert request.text is not None
+    assert b"18446744073709551617" in request.text
 
 
 def test_no_message_echoes_what_was_sent_at_length() -> None:
