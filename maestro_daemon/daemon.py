@@ -18,7 +18,8 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from maestro_daemon import __version__, access_log
+from maestro_daemon import __version__
+from maestro_daemon.access_log import AccessLog, Write, write_by_structlog
 from maestro_daemon.config import Config
 from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.providers.absent import AbsentProvider
@@ -61,18 +62,19 @@ async def run(
     *,
     ready: Callable[[Serving], None],
     socket_path: Path | None = None,
+    write: Write = write_by_structlog,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once.
 
     `ready` is called when the daemon listens. `socket_path` is the control socket's place; None looks for
-    the usual one, and does without if another daemon has it. Raises `ConfigInvalid`, `PortTaken`,
-    `ControlRefused`.
+    the usual one, and does without if another daemon has it. `write` takes the access log's lines.
+    Raises `ConfigInvalid`, `PortTaken`, `ControlRefused`.
     """
     stopping = asyncio.Event()
     at_once = asyncio.Event()
     with _signals(stopping, at_once):
         async with contextlib.AsyncExitStack() as stack:
-            daemon = await stack.enter_async_context(_assembled(config, registry))
+            daemon = await stack.enter_async_context(_assembled(config, registry, write))
             await stack.enter_async_context(daemon.listening())
             where = await stack.enter_async_context(daemon.controlled(socket_path))
             # What is alive now stays: the collector need not look at it again and again.
@@ -215,14 +217,14 @@ class _Daemon:
 
 
 @contextlib.asynccontextmanager
-async def _assembled(config: Config, registry: Registry) -> AsyncIterator[_Daemon]:
+async def _assembled(config: Config, registry: Registry, write: Write) -> AsyncIterator[_Daemon]:
     """Make every object, keep what runs beside requests running, and close it all afterwards."""
     server = config.server
     exposure = check_exposure(host=server.host, has_keys=bool(config.clients), tls=server.tls is not None)
     if exposure is not None:
         _log.warning(exposure)
     if "access_log" not in {row.name for row in registry.rows}:
-        registry.add(access_log, "access_log")
+        registry.add(AccessLog(write), "access_log")
     providers = {name: _provider(config, registry, name) for name in config.providers}
     daemon = _Daemon(config, registry, providers)
     beside = [asyncio.create_task(daemon.catalog.run(), name="catalogue")]

@@ -27,6 +27,7 @@ from maestro_daemon.providers.secret import Secret
 from maestro_daemon.redaction import Redaction
 
 LEVELS: Final = ("debug", "info", "warning", "error")
+_NUMBERS: Final = {level: logging.getLevelNamesMapping()[level.upper()] for level in LEVELS}
 _QUEUE_LINES: Final = 2000
 _LONGEST_LINE: Final = 16 * 1024
 _GATHER: Final = 0.02  # seconds
@@ -97,11 +98,28 @@ class LineWriter:
 class Logs:
     """The configured logs of the process; `close` writes what is left and gives the standard library back."""
 
-    def __init__(self, writer: LineWriter, redaction: Redaction, bridge: logging.Handler) -> None:
+    def __init__(
+        self,
+        writer: LineWriter,
+        redaction: Redaction,
+        bridge: logging.Handler,
+        finish: Callable[[Any, str, MutableMapping[str, Any]], bytes],
+        number: int,
+    ) -> None:
         self._writer = writer
+        self._finish = finish
+        self._number = number
         self._redaction = redaction
         self._bridge = bridge
         self._root_level = logging.getLogger().level
+
+    def write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        """One line without structlog's way to it, for what is logged on every request: half the cost.
+
+        Bound context is not added. Never raises.
+        """
+        if _NUMBERS[level] >= self._number:
+            self._writer.put(self._finish(None, level, {**fields, "event": event}))
 
     def keep_out(self, secrets: Iterable[Secret]) -> None:
         """Never let the values of these secrets into a line again, wherever they turn up."""
@@ -126,7 +144,7 @@ def configure(
     the form; None means text on a terminal and JSON elsewhere. `for_good` lets every logger keep what it is
     made of at its first line, for a process that configures its logs once.
     """
-    number = logging.getLevelNamesMapping()[level.upper()]
+    number = _NUMBERS[level]
     terminal = os.isatty(descriptor)
     redaction = Redaction()
     colours = terminal and "NO_COLOR" not in os.environ
@@ -155,7 +173,7 @@ def configure(
         cache_logger_on_first_use=for_good,
     )
     bridge = _Bridge(writer, finish)
-    logs = Logs(writer, redaction, bridge)
+    logs = Logs(writer, redaction, bridge, finish, number)
     root = logging.getLogger()
     root.addHandler(bridge)
     root.setLevel(logging.DEBUG if number <= logging.DEBUG else max(number, _LIBRARY_LEVEL))

@@ -19,6 +19,7 @@ from maestro_daemon.cli.screen import printable
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
     from maestro_daemon.daemon import Serving
+    from maestro_daemon.logs import Logs
     from maestro_daemon.providers.registry import Registry
 
 _LISTING_PATIENCE: Final = 10.0
@@ -58,7 +59,7 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
         config = load(config_path, registry, discover=discover)
         logs.keep_out(config.secrets())
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, registry, notes, socket_path))
+            runner.run(_serve(config, registry, notes, socket_path, logs))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -70,7 +71,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    config: Config, registry: Registry, notes: Mapping[str, str], socket_path: Path | None
+    config: Config, registry: Registry, notes: Mapping[str, str], socket_path: Path | None, logs: Logs
 ) -> None:
     from maestro_daemon import daemon
 
@@ -81,7 +82,7 @@ async def _serve(
         announcing.append(asyncio.create_task(_announce(serving), name="announcement"))
 
     try:
-        await daemon.run(config, registry, ready=ready, socket_path=socket_path)
+        await daemon.run(config, registry, ready=ready, socket_path=socket_path, write=logs.write)
     finally:
         for task in announcing:
             task.cancel()

@@ -14,6 +14,7 @@ from maestro_daemon.providers.provider import Model, Provider, Unmetered
 
 Balance = Literal["round_robin", "in_order"]
 AUTO: Final = "auto"
+_MOST_AIMED: Final = 256
 
 _PATIENCE: Final = 10.0  # seconds; an engine loads its model before it lists it
 
@@ -70,6 +71,7 @@ class Planner:
         self._providers = providers
         self._routes = routes
         self._catalogue = catalogue
+        self._aimed: dict[str, tuple[Target]] = {}  # names of the form provider/model that were asked for
         self._turns = dict.fromkeys(routes, 0)
 
     def plan(self, name: str) -> tuple[Target, ...]:
@@ -81,9 +83,15 @@ class Planner:
         route = self._routes.get(name)
         if route is not None:
             return self._balanced(route) + route.fallbacks
+        aimed = self._aimed.get(name)
+        if aimed is not None:
+            return aimed
         provider_name, slash, rest = name.partition("/")
         if slash and rest and provider_name in self._providers:
-            return (Target(self._providers[provider_name], provider_name, rest),)
+            aimed = (Target(self._providers[provider_name], provider_name, rest),)
+            if len(self._aimed) < _MOST_AIMED:
+                self._aimed[name] = aimed
+            return aimed
         if name == AUTO:
             return (self._auto(),)
         listing = [each for each in self._providers if self._lists(each, name)]

@@ -243,7 +243,7 @@ def _read_reply(reply: dict[str, Any] | bytes | Reply, target: Target) -> Comple
     else:
         body = reply.body if isinstance(reply, Reply) else reply
         try:
-            response = json.loads(body)
+            response, _ = json.loads_faithfully(body)
         except json.JSONInvalid as error:
             raise UpstreamBroken(f"{target.provider_name} answered with something else than JSON.") from error
     if not isinstance(response, dict) or not isinstance(response.get("output"), list):

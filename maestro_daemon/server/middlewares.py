@@ -11,6 +11,7 @@ from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.paths import method_not_allowed, unknown_path
 from maestro_daemon.server.request_id import request_id_of
 
+_LONGEST_PATH = 200
 _log = structlog.get_logger("maestro_daemon.server")
 
 
@@ -20,7 +21,7 @@ async def errors_as_answers(request: web.Request, handler: Handler) -> web.Strea
 
     An exception after an answer has begun ends the connection: a second answer would stand inside the first.
     """
-    request_id_of(request)
+    request_id = request_id_of(request)
     try:
         return await handler(request)
     except web.HTTPRedirection:
@@ -31,6 +32,14 @@ async def errors_as_answers(request: web.Request, handler: Handler) -> web.Strea
         answer = answer_for(request, error)
         if request.writer.output_size > 0:
             raise ConnectionResetError("the answer had begun when the handler failed") from error
+        _log.warning(
+            "request refused",
+            request_id=request_id,
+            method=request.method,
+            path=request.path[:_LONGEST_PATH],
+            http_status=answer.status,
+            reason=error.message[:500] if isinstance(error, MaestroError) else None,
+        )
         return answer
 
 

@@ -144,6 +144,8 @@ class ResponsesHandler:
             outcome.duration = time.monotonic() - began
             if wanted is not None:
                 self._notices.maestro_response_finished(request=wanted, outcome=outcome)
+            else:
+                _log_unread(request, outcome)
 
     async def _json(
         self, request: web.Request, wanted: ResponseRequest, progress: Progress, outcome: Outcome
@@ -256,6 +258,20 @@ def _internal(cause: Exception) -> InternalError:
     error = InternalError("Something went wrong inside the gateway; its log has the details.")
     error.__cause__ = cause
     return error
+
+
+def _log_unread(request: web.Request, outcome: Outcome) -> None:
+    """The line of a request that was refused, or left, before it could be read."""
+    _log.warning(
+        "response",
+        request_id=request_id_of(request),
+        client=request.get(CLIENT) or None,
+        http_status=outcome.http_status,
+        status=outcome.status,
+        duration=round(outcome.duration, 4),
+        code=outcome.error.code if outcome.error is not None else None,
+        reason=outcome.error.message[:500] if outcome.error is not None else None,
+    )
 
 
 def _house_headers(progress: Progress) -> dict[str, str]:
