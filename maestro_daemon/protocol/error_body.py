@@ -57,16 +57,30 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "server_is_overloaded": 503,
     "slow_down": 503,
 }
-"""The HTTP status that an error inside a stream stands for; every other code is a 502."""
+"""The HTTP status that an error inside a stream stands for."""
 
 
 class ErrorFields(NamedTuple):
-    """The four fields of OpenAI's error envelope; `message` is "" when nothing was said."""
+    """The four fields of OpenAI's error envelope; `message` is "" when nothing was said.
+
+    `status` is the HTTP status that stands in the error itself, as the number that many servers write for
+    `code`; None where there is none.
+    """
 
     message: str
     type: str | None
     param: str | None
     code: str | None
+    status: int | None = None
+
+
+def _status(*values: Any) -> int | None:
+    """The first that is an HTTP status of a refusal, as a number or in digits."""
+    for value in values:
+        number = int(value) if isinstance(value, str) and len(value) == 3 and value.isdecimal() else value
+        if type(number) is int and 400 <= number <= 599:
+            return number
+    return None
 
 
 def _text(value: Any) -> str | None:
@@ -84,7 +98,8 @@ def _fields_of(error: Mapping[str, Any]) -> ErrorFields:
         code = known
     elif code is None and _OVERFLOW.search(message):
         code = "context_length_exceeded"
-    return ErrorFields(message[:_LONGEST_MESSAGE], kind, _text(error.get("param")), code)
+    status = _status(error.get("code"), error.get("status"))
+    return ErrorFields(message[:_LONGEST_MESSAGE], kind, _text(error.get("param")), code, status)
 
 
 def _details(details: list[Any]) -> str:
@@ -151,8 +166,7 @@ def refusal(
     """The error for an upstream's answer of `status` (>= 300); 401 and 403 are its credentials'."""
     fields = body_fields(body)
     message = fields.message or f"{provider} answered HTTP {status} without saying why."
-    kind = CredentialsRefused if status in (401, 403) else UpstreamRefused
-    return kind(
+    return _kind(status)(
         message,
         status=status,
         type=fields.type,
@@ -166,12 +180,18 @@ def refusal(
 def stream_failure(payload: Any, *, provider: str) -> UpstreamError:
     """The error for an ``error`` event, a failed Response or an error chunk inside a 2xx stream.
 
-    A code that stands for a refusal gives `UpstreamRefused` with that status, all else `UpstreamBroken`.
+    A code that stands for a refusal gives `UpstreamRefused` with that status, as does a status that is said
+    instead of one (`CredentialsRefused` for 401 and 403); all else is `UpstreamBroken`.
     """
     if isinstance(payload, dict) and isinstance(payload.get("response"), dict):
         payload = {"error": payload["response"].get("error")}
     fields = error_fields(payload)
     message = fields.message or f"{provider} reported an error in its stream without saying which."
-    status = STATUS_OF_CODE.get(fields.code or "", 502)
-    kind = UpstreamBroken if status == 502 else UpstreamRefused
-    return kind(message, status=status, type=fields.type, param=fields.param, code=fields.code)
+    status = STATUS_OF_CODE.get(fields.code or "") or fields.status
+    if status is None or status == 502:
+        return UpstreamBroken(message, type=fields.type, param=fields.param, code=fields.code)
+    return _kind(status)(message, status=status, type=fields.type, param=fields.param, code=fields.code)
+
+
+def _kind(status: int) -> type[UpstreamRefused]:
+    return CredentialsRefused if status in (401, 403) else UpstreamRefused

@@ -27,7 +27,9 @@ from maestro_daemon.protocol.error_body import (
             {"error": {"message": "No.", "type": "t", "param": "p", "code": "c"}},
             ErrorFields("No.", "t", "p", "c"),
         ),
-        ({"error": {"message": "No.", "code": 400}}, ErrorFields("No.", None, None, None)),
+        ({"error": {"message": "No.", "code": 400}}, ErrorFields("No.", None, None, None, 400)),
+        ({"error": {"message": "No.", "code": "429"}}, ErrorFields("No.", None, None, "429", 429)),
+        ({"error": {"message": "No.", "code": 7}}, ErrorFields("No.", None, None, None)),
         ({"error": "No."}, ErrorFields("No.", None, None, None)),
         ({"error": "bad", "message": "No."}, ErrorFields("No.", None, None, None)),
         ({"message": "No.", "code": "c"}, ErrorFields("No.", None, None, "c")),
@@ -47,7 +49,9 @@ from maestro_daemon.protocol.error_body import (
         ({"type": "error", "message": "No.", "code": "c", "param": "p"}, ErrorFields("No.", None, "p", "c")),
         (
             {"error": {"code": 400, "message": "the request exceeds", "type": "exceed_context_size_error"}},
-            ErrorFields("the request exceeds", "exceed_context_size_error", None, "context_length_exceeded"),
+            ErrorFields(
+                "the request exceeds", "exceed_context_size_error", None, "context_length_exceeded", 400
+            ),
         ),
         ({}, ErrorFields("", None, None, None)),
         ([], ErrorFields("", None, None, None)),
@@ -194,3 +198,33 @@ def test_an_error_within_a_stream_stands_for_a_status(code: str | None, kind: ty
         assert type(error) is kind
         assert (error.status, error.code or None) == (status, code or error.default_code)
         assert error.message == "No."
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status", "code"),
+    [
+        ({"code": 429}, UpstreamRefused, 429, None),
+        ({"code": "429"}, UpstreamRefused, 429, "429"),
+        ({"code": 400, "type": "invalid_request_error"}, UpstreamRefused, 400, None),
+        (
+            {"code": 500, "type": "exceed_context_size_error"},
+            UpstreamRefused,
+            400,
+            "context_length_exceeded",
+        ),
+        ({"code": "whatever", "status": 503}, UpstreamRefused, 503, "whatever"),
+        ({"code": 401}, CredentialsRefused, 401, None),
+        ({"code": 502}, UpstreamBroken, 502, "upstream_broken"),
+        ({"code": 200}, UpstreamBroken, 502, "upstream_broken"),
+        ({"code": True}, UpstreamBroken, 502, "upstream_broken"),
+        ({"code": "²²²"}, UpstreamBroken, 502, "²²²"),
+    ],
+)
+def test_a_number_within_an_error_is_its_status_where_no_code_says_one(
+    error: dict[str, Any], kind: type, status: int, code: str | None
+) -> None:
+    told = {**error, "message": "No."}
+    for payload in ({"error": told}, {"object": "error", **told}, {"response": {"error": told}}):
+        failure = stream_failure(payload, provider="first")
+        assert type(failure) is kind
+        assert (failure.status, failure.code, failure.message) == (status, code, "No.")
