@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 
 from maestro_daemon.errors import NO_HEADERS
 from maestro_daemon.ids import new_id
 
-_ESCAPED_LETTERS = b"\\u006"
-"""In a text with this, a key may be ``model`` and not look like it: its letters are U+0064 to U+006F."""
-
-
-def json_string(text: str) -> bytes:
-    """`text` as a JSON string, in UTF-8."""
-    return orjson.dumps(text)
+_MODEL_FIRST: Final = re.compile(rb'\s*\{\s*"model"\s*:\s*')
 
 
 def new_response_id() -> str:
@@ -73,16 +68,15 @@ class ResponseRequest:
         )
 
     def _text_for(self, model: str) -> bytes | None:
-        """`text` with the model's name replaced, if it stands there just once; else None.
+        """`text` with the model's name replaced, if it begins with it, as most do; else None.
 
-        So the client's numbers, escapes and order reach a native upstream as they were sent.
+        So the client's numbers, escapes and order reach a native upstream as they were sent, and nothing is
+        written anew.
         """
-        if self.text is None or _ESCAPED_LETTERS in self.text:
+        if self.text is None:
             return None
-        asked = json_string(self.model)
-        for key in (b'"model":', b'"model": '):
-            before, found, after = self.text.partition(key + asked)
-            if found:
-                alone = b'"model"' not in before and b'"model"' not in after
-                return before + key + json_string(model) + after if alone else None
-        return None
+        head = _MODEL_FIRST.match(self.text)
+        asked = orjson.dumps(self.model)
+        if head is None or not self.text.startswith(asked, head.end()):
+            return None
+        return self.text[: head.end()] + orjson.dumps(model) + self.text[head.end() + len(asked) :]

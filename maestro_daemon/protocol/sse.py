@@ -7,10 +7,14 @@ line is handed out by `close`, since some servers leave it away.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_NAMES: Final = 256
+_COMMON: Final = re.compile(rb"event: (.+)\ndata: (.*)\n\n")
+"""Nearly every record: one event line, one data line. A read of such alone is taken apart in one go."""
+_COMMON_FRAME: Final = len(b"event: \ndata: \n\n")
 
 
 Record = tuple[str, bytes]
@@ -21,6 +25,16 @@ class RecordTooLarge(ValueError):
     """More bytes than `limit` came without a record's end."""
 
 
+class _Names(dict[bytes, str]):
+    """Event names by their bytes, each decoded once."""
+
+    def __missing__(self, raw: bytes) -> str:
+        name = raw.decode("utf-8", "replace")
+        if len(self) < _MOST_NAMES:
+            self[raw] = name
+        return name
+
+
 class Decoder:
     """An incremental SSE decoder. `limit` bounds one record, in bytes."""
 
@@ -29,7 +43,7 @@ class Decoder:
         self._rest = bytearray()
         self._begun = False
         self._after_cr = False
-        self._lines: dict[bytes, str] = {}  # whole ``event:`` lines, and the names in them
+        self._names = _Names()
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
@@ -77,29 +91,20 @@ class Decoder:
         if end + 2 < len(text):
             self._check(len(text) - end - 2)
             self._rest += text[end + 2 :]
-        return [record for block in text[:end].split(b"\n\n") if (record := self._record(block)) is not None]
+        whole = text[: end + 2]
+        found = _COMMON.findall(whole)
+        if sum([len(line) + len(data) for line, data in found]) + _COMMON_FRAME * len(found) == end + 2:
+            names = self._names
+            return [(names[line], data) for line, data in found]
+        return [record for block in whole.split(b"\n\n") if (record := self._record(block)) is not None]
 
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise RecordTooLarge(f"one record of the stream is larger than {self._limit} bytes")
 
     def _record(self, block: bytes) -> Record | None:
-        # The common shape first: one event line of a name that was seen before, one data line.
-        line, separator, data = block.partition(b"\ndata: ")
-        name = self._lines.get(line)
-        if name is not None and separator and b"\n" not in data:
-            return name, data
-        if block.startswith(b"event: "):
-            if separator and b"\n" not in line and b"\n" not in data:
-                name = line[7:].decode("utf-8", "replace")
-                if len(self._lines) < _MOST_NAMES:
-                    self._lines[line] = name
-                return name, data
-        elif block.startswith(b"data: ") and block.find(b"\n") < 0:
+        if block.startswith(b"data: ") and block.find(b"\n") < 0:
             return "", block[6:]
-        return self._record_slowly(block)
-
-    def _record_slowly(self, block: bytes) -> Record | None:
         event = ""
         data: list[bytes] = []
         for line in block.split(b"\n"):
@@ -109,7 +114,7 @@ class Decoder:
             if name == b"data":
                 data.append(value)
             elif name == b"event":
-                event = value.decode("utf-8", "replace")
+                event = self._names[value]
         if not data:
             return None
         return event, b"\n".join(data)
