@@ -15,17 +15,17 @@ from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_parts import Part, PartReader, joined_text, message_content
 from maestro_daemon.protocol.client_tools import CALLS as CLIENT_CALLS
 from maestro_daemon.protocol.client_tools import call_arguments, output_text
+from maestro_daemon.protocol.compaction import as_message, own_summary
 from maestro_daemon.protocol.custom_tools import wrap_input
 from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing, quoted
 from maestro_daemon.protocol.json import dumps, loads
-from maestro_daemon.protocol.sayable_items import own_summary, sayable_items
+from maestro_daemon.protocol.sayable_items import sayable_items
 from maestro_daemon.protocol.sealed_reasoning import Sealed, unseal
 from maestro_daemon.protocol.tool_names import ToolName, ToolNames
 
 Message = dict[str, Any]
 
 _ROLES: Final = ("user", "assistant", "system", "developer")
-_SUMMARY: Final = "Summary of the conversation up to here:\n\n"
 
 
 def chat_messages(
@@ -75,7 +75,7 @@ class _Conversation:
             elif kind == "reasoning":
                 self._reasoning(index, item)
             elif kind == "compaction":
-                self._user({"role": "user", "content": _SUMMARY + own_summary(item)})
+                self._user(as_message(own_summary(item)))
 
     def finish(self) -> list[Message]:
         turn = self._turn

@@ -10,6 +10,7 @@ from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_messages import chat_messages
 from maestro_daemon.protocol.chat_tools import Toolbox
+from maestro_daemon.protocol.compaction import INSTRUCTION, TRIGGER, is_trigger
 from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing, quoted
 from maestro_daemon.protocol.json import dumps
 from maestro_daemon.protocol.tool_names import ToolNames
@@ -62,12 +63,14 @@ class ChatCall:
     `body` is the chat request, always streamed. `names` lead the answer's calls back to the client's tools.
     `dropped` names what could not be said (``tools[3]: web_search``), for one log line. `input_characters`
     is the length of all that the model is to read, for an estimate where the upstream never counts.
+    `compacts` is True where the answer is to become a compaction item.
     """
 
     body: dict[str, Any]
     names: ToolNames
     dropped: tuple[str, ...]
     input_characters: int
+    compacts: bool = False
 
 
 def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
@@ -87,6 +90,8 @@ def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
     dropped: list[str] = []
     names = ToolNames()
     items = _items(given.get("input"))
+    if compacts := len(items) > 0 and is_trigger(items[-1]):
+        items = _asking_for_summary(items)
     toolbox = Toolbox(names, dialect, dropped)
     toolbox.declare(given.get("tools"), "tools")
     settings = _Settings(given)
@@ -96,13 +101,13 @@ def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
             toolbox.declare(item.get("tools"), f"input[{index}].tools")
         elif kind == "configuration_update":
             settings.update(item, f"input[{index}]")
-    choice = toolbox.choose(given.get("tool_choice"))
+    choice = None if compacts else toolbox.choose(given.get("tool_choice"))
     messages = chat_messages(_instructions(given), items, names, dialect, dropped)
     if not messages:
         raise missing("input")
 
     body: dict[str, Any] = {"model": request.model, "messages": messages}
-    if toolbox.tools:
+    if toolbox.tools and not compacts:
         body["tools"] = list(toolbox.tools.values())
         if choice is not None:
             body["tool_choice"] = choice
@@ -113,10 +118,13 @@ def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
         body["stream_options"] = {"include_usage": True}
     _set_fields(body, given, dialect, dropped)
     settings.apply(body, dialect, dropped)
+    if compacts:
+        body.pop("response_format", None)  # that of the conversation's answers, not of its summary
     for field, value in dialect.extra_body.items():
         ours = body.get(field)
         body[field] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, Mapping) else value
-    return ChatCall(body, names, _bounded(dropped), _characters(messages) + _size(body.get("tools")))
+    size = _characters(messages) + _size(body.get("tools"))
+    return ChatCall(body, names, _bounded(dropped), size, compacts)
 
 
 def _items(given: Any) -> Sequence[Mapping[str, Any]]:
@@ -130,6 +138,12 @@ def _items(given: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(item, dict):
             raise invalid_type(f"input[{index}]", "an object", item)
     return given
+
+
+def _asking_for_summary(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    if len(items) == 1:
+        raise invalid_value("input", f"there is nothing before the {TRIGGER}.")
+    return [*items[:-1], {"role": "user", "content": INSTRUCTION}]
 
 
 def _instructions(given: Mapping[str, Any]) -> str | None:

@@ -43,7 +43,7 @@ from maestro_daemon.request import ResponseRequest
 _LONGEST_BLANK: Final = 1024
 """White space longer than this, in characters, is an answer by itself: models do run away on line ends."""
 
-_FIRST_NUMBER: Final = 2
+FIRST_NUMBER: Final = 2
 """Numbers 0 and 1 are the house's preamble."""
 
 _LONGEST_CALL_ID: Final = 64
@@ -71,7 +71,7 @@ class ResponseReducer:
         self._input_characters = input_characters
         self._now = now
         self._sealer = sealer_for(request, provider)
-        self._numbers = EventNumbers(_FIRST_NUMBER)
+        self._numbers = EventNumbers(FIRST_NUMBER)
         self._output: list[dict[str, Any]] = []
         self._item: OpenItem | None = None
         self._text: MessageItem | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.call_pairs import CALL_OF_OUTPUT, CALLS
-from maestro_daemon.protocol.field_checks import invalid_type, missing
-from maestro_daemon.protocol.sealed_reasoning import COMPACTION, unseal
+from maestro_daemon.protocol.compaction import TRIGGER, own_summary
+from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing
 
 Placed = tuple[int, str, Mapping[str, Any]]
 """An item with its index in the input and its type."""
@@ -39,8 +38,8 @@ def sayable_items(items: Sequence[Mapping[str, Any]], dropped: list[str]) -> tup
     """The items that become messages, and the call ids of those that have no form.
 
     Of what stands before the newest summary of ours only system and developer messages count. What has no
-    form is appended by name to `dropped`; a compaction_trigger, which asks for another answer than chat can
-    give, raises `RequestInvalid`.
+    form is appended by name to `dropped`. Raises `RequestInvalid` for a compaction_trigger: the last item is
+    taken for what it asks before this, and elsewhere it has no meaning.
     """
     kinds = [kind_of_item(index, item) for index, item in enumerate(items)]
     newest = _newest_summary(items, kinds)
@@ -52,12 +51,9 @@ def sayable_items(items: Sequence[Mapping[str, Any]], dropped: list[str]) -> tup
                 said.append((index, kind, item))
             else:
                 unsaid.update(_call_ids(item))
-        elif kind == "compaction_trigger":
-            raise RequestInvalid(
-                f"'input[{index}]' cannot be honoured by this model's upstream: it cannot compact a "
-                "conversation; ask for a summary in a message.",
-                param=f"input[{index}]",
-                code="unsupported_value",
+        elif kind == TRIGGER:
+            raise invalid_value(
+                f"input[{index}]", f"a {TRIGGER} must be the last input item, behind what it is to compact."
             )
         elif kind in _WORDLESS:
             continue
@@ -67,13 +63,6 @@ def sayable_items(items: Sequence[Mapping[str, Any]], dropped: list[str]) -> tup
         else:
             said.append((index, kind, item))
     return said, unsaid
-
-
-def own_summary(item: Mapping[str, Any]) -> str:
-    """The text of a compaction item of ours, "" for any other's."""
-    blob = item.get("encrypted_content")
-    sealed = unseal(blob, provider=COMPACTION) if isinstance(blob, str) else None
-    return sealed.text if sealed else ""
 
 
 def _newest_summary(items: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> int:

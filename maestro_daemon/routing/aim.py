@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maestro_daemon.errors import RequestInvalid
@@ -37,64 +37,69 @@ def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> 
 
 
 def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[ResponseRequest, list[str]]:
-    """The request as `target` is to get it, and the ids of item references that had to be dropped."""
+    """The request as `target` is to get it, and the ids of what had to be dropped.
+
+    That are item references which nobody can resolve, and reasoning that the target would look up by its id
+    although another provider made it.
+    """
     items = request.body.get("input")
     previous = request.previous_response_id
     origin = None if previous is None else memory.origin(request.client, previous)
-    referring = isinstance(items, list) and _holds_reference(items)
-    if origin is None and not referring:
+    swaps = _swaps(request, items, target, memory) if isinstance(items, list) else {}
+    if origin is None and not swaps:
         sent = request.aimed_at(target.model)
         # A body that is to be written anew must have every digit.
         return (sent if sent.text is not None else exact(request).aimed_at(target.model)), []
     request = exact(request)
     changes: dict[str, Any] = {}
-    dropped: list[str] = []
     if origin is not None:
         changes["previous_response_id"] = origin.upstream_id
-    if referring:
-        changes["input"], dropped = _resolved(request, request.body["input"], target, memory)
+    dropped: list[str] = []
+    if swaps:
+        kept = []
+        for index, item in enumerate(request.body["input"]):
+            told = swaps.get(index, item)
+            if told is None:
+                dropped.append(item["id"])
+            else:
+                kept.append(told)
+        changes["input"] = kept
     return request.aimed_at(target.model, **changes), dropped
 
 
-def _holds_reference(items: Sequence[Any]) -> bool:
-    for item in items:
-        if isinstance(item, dict):
-            kind = item.get("type")
-            if kind == "item_reference" or (kind is None and _reference(item) is not None):
-                return True
-    return False
-
-
-def _reference(item: Any) -> str | None:
-    """The id of an ``item_reference``; its type may be left away where nothing but the id is said."""
-    if not isinstance(item, dict):
-        return None
-    kind = item.get("type")
-    id = item.get("id")
-    if kind == "item_reference" or (kind is None and "role" not in item):
-        return id if isinstance(id, str) else None
-    return None
-
-
-def _resolved(
+def _swaps(
     request: ResponseRequest, items: Sequence[Any], target: Target, memory: Memory
-) -> tuple[list[Any], list[str]]:
-    kept: list[Any] = []
-    dropped: list[str] = []
+) -> dict[int, dict[str, Any] | None]:
+    """What takes the place of items, by their indexes; None where nothing can."""
+    swaps: dict[int, dict[str, Any] | None] = {}
     keeps = target.keeps_responses
-    for item in items:
-        id = _reference(item)
-        if id is None:
-            kept.append(item)
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
             continue
-        found = memory.item(request.client, id)
-        if keeps and _is_known_there(found, target):
-            kept.append(item)
-        elif found is not None:
-            kept.append(found.item)
-        else:
-            dropped.append(id)
-    return kept, dropped
+        kind = item.get("type")
+        if kind == "item_reference" or kind is None:
+            id = _reference(item)
+            if id is None:
+                continue
+            found = memory.item(request.client, id)
+            if keeps and _is_known_there(found, target):
+                continue
+            reasoned = found is not None and found.item.get("type") == "reasoning"
+            swaps[index] = None if found is None or (keeps and reasoned) else found.item
+        elif keeps and kind == "reasoning" and not item.get("encrypted_content"):
+            id = item.get("id")
+            found = memory.item(request.client, id) if isinstance(id, str) else None
+            if found is not None and found.provider != target.provider_name:
+                swaps[index] = None
+    return swaps
+
+
+def _reference(item: Mapping[str, Any]) -> str | None:
+    """The id of an ``item_reference``; its type may be left away where nothing but the id is said."""
+    if item.get("type") is None and "role" in item:
+        return None
+    id = item.get("id")
+    return id if isinstance(id, str) else None
 
 
 def _is_known_there(found: KeptItem | None, target: Target) -> bool:

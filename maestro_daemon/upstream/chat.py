@@ -19,6 +19,7 @@ from maestro_daemon.protocol.chat_chunks import ChunkReader
 from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_request import chat_call
 from maestro_daemon.protocol.collect import collect
+from maestro_daemon.protocol.compaction_answer import CompactionReducer
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.translatable import check_translated
@@ -74,12 +75,13 @@ class ChatUpstream:
             hdrs.ACCEPT: "text/event-stream",
             **{name: value for name, value in request.headers.items() if name.startswith(self._carries)},
         }
-        reducer = ResponseReducer(
+        plain = ResponseReducer(
             request,
             names=call.names,
             provider=dialect.provider,
             input_characters=call.input_characters,
         )
+        reducer = CompactionReducer(plain) if call.compacts else plain
         reader = ChunkReader(think_tags=self._think_tags)
         async with self._http.request(
             "POST", self._path, body=json.dumps(call.body), headers=headers

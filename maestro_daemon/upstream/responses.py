@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
+import structlog
 from aiohttp import hdrs
 
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.events import DELTAS, TERMINAL, Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json, sse
+from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
@@ -26,10 +28,14 @@ CARRIED: Final = (
 """The client's headers that any native upstream may get, by the beginning of their names."""
 
 _DONE: Final = b"[DONE]"
+_log: Final = structlog.get_logger(__name__)
 
 
 class ResponsesUpstream:
-    """``POST /responses`` at one upstream.
+    """``POST /responses`` at one upstream, which gets the request as it is.
+
+    Only reasoning and summaries that other targets of the house made, and only the house can read, are taken
+    out (see `protocol.unsealed_input`), whoever the provider is: it is this class that passes requests on.
 
     `carries` says which of the client's headers it gets, by the beginning of their lower-case names; `path`
     is appended to the base URL.
@@ -45,14 +51,16 @@ class ResponsesUpstream:
     async def complete(self, request: ResponseRequest) -> Reply:
         """The upstream's own JSON, byte for byte. Raises the errors of `HttpUpstream.request`."""
         async with self._http.request(
-            "POST", self._path, body=_text(request), headers=self._headers(request)
+            "POST", self._path, body=self._text(request), headers=self._headers(request)
         ) as answer:
             return Reply(await self._http.read(answer), lower_case(answer.headers))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The upstream's events, payloads byte for byte, up to its terminal event or its end."""
         headers = {hdrs.ACCEPT: "text/event-stream", **self._headers(request)}
-        async with self._http.request("POST", self._path, body=_text(request), headers=headers) as answer:
+        async with self._http.request(
+            "POST", self._path, body=self._text(request), headers=headers
+        ) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
             if answer.content_type == "application/json":
@@ -98,12 +106,15 @@ class ResponsesUpstream:
             raise error_body.stream_failure(response, provider=provider)
         raise UpstreamBroken(f"{provider} answered a request for a stream with something else.")
 
+    def _text(self, request: ResponseRequest) -> bytes:
+        """The body to send: the client's own text wherever there is nothing of ours in it."""
+        request, left_out = unsealed(request)
+        if left_out:
+            _log.info("items sealed here left out", provider=self._http.provider, items=list(left_out[:20]))
+        return json.dumps(request.body) if request.text is None else request.text
+
     def _headers(self, request: ResponseRequest) -> Mapping[str, str]:
         return {name: value for name, value in request.headers.items() if name.startswith(self._carries)}
-
-
-def _text(request: ResponseRequest) -> bytes:
-    return json.dumps(request.body) if request.text is None else request.text
 
 
 def _event(name: str, data: bytes) -> ResponseEvent | None:

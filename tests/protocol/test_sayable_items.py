@@ -84,11 +84,6 @@ def test_compaction_of_anybody_else_is_dropped_by_name(blob: str | None) -> None
     assert translated.dropped == ("input[1]: compaction",)
 
 
-def test_a_compaction_trigger_is_refused() -> None:
-    error = refused(USER, {"type": "compaction_trigger"})
-    assert (error.param, error.code) == ("input[1]", "unsupported_value")
-
-
 def test_an_unknown_item_type_is_dropped_by_name() -> None:
     translated = translate(USER, {"type": "telepathy", "content": [1, 2]})
     assert translated.body["messages"] == [USER]

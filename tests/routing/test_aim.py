@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -148,6 +149,48 @@ def test_another_clients_items_are_not_resolved() -> None:
     sent, dropped = aimed(request("bob", input=[REFERENCE]), HOME, memory)
     assert sent.body["input"] == []
     assert dropped == ["msg_1"]
+
+
+THOUGHT = {"id": "rs_1", "type": "reasoning", "summary": []}
+
+
+@pytest.mark.parametrize("item", [THOUGHT, {**THOUGHT, "encrypted_content": None}])
+def test_reasoning_that_only_its_own_provider_knows_by_its_id_goes_to_no_other(item: dict[str, Any]) -> None:
+    memory = remembering("home", native=False, items=(THOUGHT,))
+    wanted = request(input=[{"role": "user", "content": "a"}, item])
+    sent, dropped = aimed(wanted, FIRST, memory)
+    assert sent.body["input"] == [{"role": "user", "content": "a"}]
+    assert dropped == ["rs_1"]
+    for target, known in ((HOME, memory), (FIRST, remembering("first", native=True, items=(THOUGHT,)))):
+        sent, dropped = aimed(wanted, target, known)
+        assert sent.body["input"] == wanted.body["input"]
+        assert not dropped
+
+
+def test_reasoning_that_is_not_known_here_is_passed_on() -> None:
+    for item in (THOUGHT, {**THOUGHT, "id": None}, {**THOUGHT, "id": 3}):
+        sent, _ = aimed(request(input=[item]), FIRST, remembering("home", native=False))
+        assert sent.body["input"] == [item]
+
+
+def test_reasoning_with_ciphertext_is_passed_on() -> None:
+    item = {**THOUGHT, "encrypted_content": "gAAA"}
+    sent, _ = aimed(request(input=[item]), FIRST, remembering("home", native=False, items=(item,)))
+    assert sent.body["input"] == [item]
+
+
+def test_a_reference_to_reasoning_of_another_provider_is_dropped_for_a_native_target() -> None:
+    memory = remembering("home", native=False, items=(THOUGHT,))
+    wanted = request(input=[{"type": "item_reference", "id": "rs_1"}])
+    assert aimed(wanted, FIRST, memory)[1] == ["rs_1"]
+    assert aimed(wanted, HOME, memory)[0].body["input"] == [THOUGHT]
+
+
+def test_the_clients_own_text_is_kept_where_no_item_changes() -> None:
+    raw = b'{"model":"coder","input":[{"type":"item_reference","id":"rs_1"}]}'
+    wanted = ResponseRequest(body=json.loads(raw), model="coder", asked_model="coder", text=raw)
+    sent, _ = aimed(wanted, FIRST, remembering("first", native=True, items=(THOUGHT,)))
+    assert sent.text == raw.replace(b"coder", b"m")
 
 
 def test_all_else_of_the_body_stays() -> None:

@@ -219,3 +219,23 @@ async def test_what_the_dialect_cannot_say_is_refused_before_the_upstream_is_ask
             await anext(events)
     assert refused.value.param == "max_output_tokens"
     assert not upstream.requests
+
+
+async def test_a_conversation_is_compacted_and_goes_on_from_its_summary(upstream: FakeUpstream) -> None:
+    items = [{"role": "user", "content": "My name is Ada."}, {"type": "compaction_trigger"}]
+    request = wanted(input=items)
+    upstream.play(Stream(*chat.text("The user ", "is Ada.")))
+    upstream.play(Stream(*chat.text("The user is Ada.")))
+    async with chat_at(upstream.url) as asked:
+        streamed = check_stream(passed(await events_of(asked, request), request))
+        folded = await asked.complete(request, ChatDialect())
+    for response in (streamed, folded):
+        (item,) = response["output"]
+        assert item["type"] == "compaction"
+    assert streamed["output"][0]["encrypted_content"] == folded["output"][0]["encrypted_content"]
+
+    upstream.play(Stream(*HELLO))
+    async with chat_at(upstream.url) as asked:
+        await events_of(asked, wanted(input=[item, {"role": "user", "content": "Who am I?"}]))
+    said = [message["content"] for message in upstream.requests[-1].body["messages"]]
+    assert said == ["Summary of the conversation up to here:\n\nThe user is Ada.", "Who am I?"]

@@ -8,11 +8,13 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from maestro_daemon.errors import MaestroError, UpstreamBroken, UpstreamRefused, UpstreamUnreachable
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.plugin import HttpUpstream, ResponsesUpstream
 from maestro_daemon.protocol import sse
+from maestro_daemon.protocol.sealed_reasoning import seal
 from maestro_daemon.request import ResponseRequest
 from tests.support import native
 from tests.support.core import compact, passed, wanted
@@ -271,6 +273,25 @@ async def test_the_upstream_gets_the_body_equal_as_json(upstream: FakeUpstream, 
         await (stream(asked, request) if streaming else asked.complete(request))
     assert upstream.requests[0].body == BODY
     assert upstream.requests[0].path == "/v1/responses"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_reasoning_of_a_translated_upstream_stays_here(upstream: FakeUpstream, streaming: bool) -> None:
+    upstream.play(Stream(*native.text("Hi")) if streaming else Reply(ANSWER))
+    ours = {
+        "type": "reasoning",
+        "id": "rs_2",
+        "summary": [],
+        "encrypted_content": seal("Hm.", provider="home"),
+    }
+    body = {**BODY, "input": [*BODY["input"], ours]}
+    request = ResponseRequest(body=body, model="gpt-test", asked_model="r", text=json.dumps(body).encode())
+    with capture_logs() as lines:
+        async with native_at(upstream.url) as asked:
+            await (stream(asked, request) if streaming else asked.complete(request))
+    assert upstream.requests[0].body == BODY
+    (line,) = [line for line in lines if line["event"] == "items sealed here left out"]
+    assert (line["provider"], line["items"]) == ("first", ["input[3]: reasoning"])
 
 
 async def test_a_json_answer_is_given_as_the_bytes_that_came(upstream: FakeUpstream) -> None:
