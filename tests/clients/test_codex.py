@@ -61,11 +61,11 @@ async def base_url(codex: Codex, upstream: FakeUpstream, tmp_path: Path) -> Asyn
         yield url
 
 
-async def ask(codex: Codex, base_url: str, model: str, *, key_command: bool = False) -> Ran:
+async def ask(codex: Codex, base_url: str, model: str, **configured: bool) -> Ran:
     """Let Codex work on one prompt; it must end well, having edited the file and said so."""
 
     def work() -> Ran:
-        codex.configure(base_url, model, key_command=key_command)
+        codex.configure(base_url, model, **configured)
         ran = codex.exec("Write the note.")
         assert ran.status == 0, ran
         assert (codex.work / "note.txt").read_text() == "edited\n", ran
@@ -176,3 +176,22 @@ async def test_codex_takes_every_entry_of_our_models_list(
     ran = await ask(codex, base_url, "native-coder", key_command=True)
     assert ran.items("error") == []
     assert "failed to decode" not in ran.log
+
+
+async def test_a_translated_upstream_compacts_the_conversation(
+    codex: Codex, base_url: str, upstream: FakeUpstream
+) -> None:
+    upstream.play(
+        Stream(*chat_call("exec_command", COMMAND)),
+        Stream(*chat_text("The note ", "was written.")),
+        Stream(*chat_text("The note ", "is written.")),
+    )
+    await ask(codex, base_url, "home-coder", compacts_remotely=True)
+    called, compacting, after = [request.body["messages"] for request in upstream.requests]
+    assert compacting[:-3] == called
+    assert [message["role"] for message in compacting[-3:]] == ["assistant", "tool", "user"]
+    assert "tools" not in upstream.requests[1].body
+    assert after[-1] == {
+        "role": "user",
+        "content": "Summary of the conversation up to here:\n\nThe note was written.",
+    }

@@ -50,18 +50,24 @@ class Codex:
     home: Path
     work: Path
 
-    def configure(self, base_url: str, model: str, *, key_command: bool = False) -> None:
+    def configure(
+        self, base_url: str, model: str, *, key_command: bool = False, compacts_remotely: bool = False
+    ) -> None:
         """Write config.toml for a provider at `base_url`, with a dummy key.
 
-        With `key_command` the key comes from a command, which makes Codex ask for ``/models``.
+        With `key_command` the key comes from a command, which makes Codex ask for ``/models``. With
+        `compacts_remotely` the upstream is to compact the conversation, as soon as an answer tells of usage.
         """
         key = '[model_providers.gw.auth]\ncommand = "/bin/echo"\nargs = ["dummy"]\n'
+        name = "OpenAI" if compacts_remotely else "gw"  # Codex goes by nothing but the name
+        limit = "model_auto_compact_token_limit = 1" if compacts_remotely else ""
         text = f"""
+{limit}
 model = "{model}"
 model_provider = "gw"
 
 [model_providers.gw]
-name = "gw"
+name = "{name}"
 base_url = "{base_url}"
 wire_api = "responses"
 {key if key_command else 'env_key = "GW_KEY"'}
