@@ -27,6 +27,9 @@ _NOT_YET_PATTERNS = tuple(
 )
 _LONGEST_ECHO = 128
 
+_MISSPELT = re.compile(rf"(?:{'|'.join(API_PREFIXES)})*(/(?:responses|models))|(/(?:healthz|readyz))")
+"""A path that is served, but for a prefix that is missing or doubled; slashes put right before."""
+
 
 class PathUnknown(MaestroError):
     """Nothing is served at this path."""
@@ -54,10 +57,21 @@ class UpgradeRequired(RequestInvalid):
 def unknown_path(method: str, path: str) -> PathUnknown:
     """The 404 for a path, naming what to use instead."""
     shown = _shown(path)
+    meant = _meant(path)
+    if meant is not None:
+        return PathUnknown(f"Unknown request URL: {method[:16]} {shown}. The path is {meant}.")
     for pattern, remedy in _NOT_YET_PATTERNS:
         if pattern.fullmatch(path):
             return PathUnknown(f"{shown} is not served yet: {remedy}.")
     return PathUnknown(f"Unknown request URL: {method[:16]} {shown}. Served are {_SERVED}.")
+
+
+def _meant(path: str) -> str | None:
+    """The served path that a client means which put slashes or the prefix wrong, None for any other."""
+    found = _MISSPELT.fullmatch(re.sub("/{2,}", "/", f"/{path}").rstrip("/"))
+    if found is None:
+        return None
+    return f"{API_PREFIXES[0]}{found[1]}" if found[1] else found[2]
 
 
 def method_not_allowed(method: str, path: str, allowed: str) -> MethodNotAllowed:

@@ -108,6 +108,16 @@ async def test_an_exception_after_the_answer_began_ends_the_connection_and_adds_
         ("GET", "/v1/" + "x" * 5000, "POST /v1/responses"),
         ("GET", "/%0d%0aset-cookie:a", "POST /v1/responses"),
         ("GET", "//evil.example/", "POST /v1/responses"),
+        ("POST", "/v1/responses/", "The path is /v1/responses."),
+        ("POST", "//v1/responses", "The path is /v1/responses."),
+        ("POST", "/v1//responses", "The path is /v1/responses."),
+        ("POST", "/v1/v1/responses", "The path is /v1/responses."),
+        ("POST", "/responses", "The path is /v1/responses."),
+        ("POST", "/api/openai/v1/responses/", "The path is /v1/responses."),
+        ("GET", "/models", "The path is /v1/models."),
+        ("GET", "/v1/models/", "The path is /v1/models."),
+        ("GET", "/healthz/", "The path is /healthz."),
+        ("POST", "/v1//responses/compact/", "not served yet"),
     ],
 )
 async def test_every_other_path_is_a_404_naming_what_is_served(method: str, path: str, naming: str) -> None:
