@@ -39,7 +39,7 @@ ACTED_ON: Final = frozenset(
         "image_file_not_found",
     }
 )
-"""Codes that some client acts on: kept as they are (wire/responses: the Response object's error)."""
+"""Codes that some client acts on: kept as they are."""
 
 
 def failure_code(error: MaestroError) -> str:

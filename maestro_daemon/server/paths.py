@@ -23,12 +23,12 @@ _NOT_YET = (
     (r"/embeddings", f"served are {_SERVED}"),
 )
 _NOT_YET_PATTERNS = tuple(
-    (re.compile(f"(?:{'|'.join(API_PREFIXES)})?{path}/?"), remedy) for path, remedy in _NOT_YET
+    (re.compile(f"(?:{'|'.join(API_PREFIXES)})?{path}"), remedy) for path, remedy in _NOT_YET
 )
 _LONGEST_ECHO = 128
 
 _MISSPELT = re.compile(rf"(?:{'|'.join(API_PREFIXES)})*(/(?:responses|models))|(/(?:healthz|readyz))")
-"""A path that is served, but for a prefix that is missing or doubled; slashes put right before."""
+"""A path that is served, but for slashes, which are put right before, and the prefix, missing or doubled."""
 
 
 class PathUnknown(MaestroError):
@@ -57,21 +57,14 @@ class UpgradeRequired(RequestInvalid):
 def unknown_path(method: str, path: str) -> PathUnknown:
     """The 404 for a path, naming what to use instead."""
     shown = _shown(path)
-    meant = _meant(path)
-    if meant is not None:
+    tidy = re.sub("/{2,}", "/", path).rstrip("/")
+    if found := _MISSPELT.fullmatch(tidy):
+        meant = f"{API_PREFIXES[0]}{found[1]}" if found[1] else found[2]
         return PathUnknown(f"Unknown request URL: {method[:16]} {shown}. The path is {meant}.")
     for pattern, remedy in _NOT_YET_PATTERNS:
-        if pattern.fullmatch(path):
+        if pattern.fullmatch(tidy):
             return PathUnknown(f"{shown} is not served yet: {remedy}.")
     return PathUnknown(f"Unknown request URL: {method[:16]} {shown}. Served are {_SERVED}.")
-
-
-def _meant(path: str) -> str | None:
-    """The served path that a client means which put slashes or the prefix wrong, None for any other."""
-    found = _MISSPELT.fullmatch(re.sub("/{2,}", "/", f"/{path}").rstrip("/"))
-    if found is None:
-        return None
-    return f"{API_PREFIXES[0]}{found[1]}" if found[1] else found[2]
 
 
 def method_not_allowed(method: str, path: str, allowed: str) -> MethodNotAllowed:

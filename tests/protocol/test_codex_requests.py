@@ -1,4 +1,4 @@
-"""The three shapes of Codex's requests (wire/clients): nothing but hosted tools and hints is lost."""
+"""The three shapes of Codex's requests: nothing but hosted tools and hints is lost."""
 
 from __future__ import annotations
 
