@@ -36,6 +36,10 @@ def call_item(tool: ToolName, *, call_id: str, numbers: EventNumbers, output_ind
     return ActionCall(tool, tool.kind, call_id, numbers, output_index)
 
 
+def _named(tool: ToolName) -> dict[str, str]:
+    return {"name": tool.name} if tool.namespace is None else {"name": tool.name, "namespace": tool.namespace}
+
+
 class FunctionCall:
     """A ``function_call``: its arguments stream as they come; none at all is ``{}``."""
 
@@ -71,17 +75,8 @@ class FunctionCall:
         return item, events
 
     def _item(self, status: str, arguments: str) -> dict[str, Any]:
-        item = {
-            "id": self._id,
-            "type": "function_call",
-            "status": status,
-            "call_id": self._call_id,
-            "name": self._tool.name,
-            "arguments": arguments,
-        }
-        if self._tool.namespace is not None:
-            item["namespace"] = self._tool.namespace
-        return item
+        head = {"id": self._id, "type": "function_call", "status": status, "call_id": self._call_id}
+        return {**head, **_named(self._tool), "arguments": arguments}
 
 
 class CustomCall:
@@ -123,17 +118,8 @@ class CustomCall:
         return [self._numbers.delta(self._shape, text)]
 
     def _item(self, status: str, text: str) -> dict[str, Any]:
-        item = {
-            "id": self._id,
-            "type": "custom_tool_call",
-            "status": status,
-            "call_id": self._call_id,
-            "name": self._tool.name,
-            "input": text,
-        }
-        if self._tool.namespace is not None:
-            item["namespace"] = self._tool.namespace
-        return item
+        head = {"id": self._id, "type": "custom_tool_call", "status": status, "call_id": self._call_id}
+        return {**head, **_named(self._tool), "input": text}
 
 
 class ToolSearchCall:

@@ -30,9 +30,9 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "something else")
 
 
-def quoted(text: str) -> str:
-    """The text between quotes, printable and at most 64 characters long."""
-    return repr(text if len(text) <= _ECHO_LIMIT else text[: _ECHO_LIMIT - 1] + "…")
+def quoted(text: str, longest: int = _ECHO_LIMIT) -> str:
+    """The text between quotes, printable, cut to `longest` characters."""
+    return repr(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
 def invalid_type(param: str | None, expected: str, value: Any) -> RequestInvalid:

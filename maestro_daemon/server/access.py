@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDictProxy
 
 from maestro_daemon.errors import AccessForbidden, ConfigInvalid, NotAuthenticated
+from maestro_daemon.protocol.field_checks import quoted
 
 CLIENT = web.RequestKey("client", str)
 """The name of the client whose key came with a request; "" where none is configured or needed."""
@@ -177,8 +178,7 @@ def _origin_host(origin: str) -> str:
 
 
 def _forbidden(header: str, value: str) -> AccessForbidden:
-    cut = value if len(value) <= _LONGEST_ECHO else value[:_LONGEST_ECHO] + "…"
     return AccessForbidden(
-        f"The {header} {cut!r} is not this machine, and without client keys only this machine is served: "
-        "add the name to [server] allowed_hosts, or configure a key under [clients.NAME]."
+        f"The {header} {quoted(value, _LONGEST_ECHO)} is not this machine, and without client keys only this "
+        "machine is served: add the name to [server] allowed_hosts, or configure a key under [clients.NAME]."
     )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from maestro_daemon.errors import ModelUnknown
 from maestro_daemon.protocol import json
+from maestro_daemon.protocol.field_checks import quoted
 from maestro_daemon.providers.provider import Model
 from maestro_daemon.server.codex_models import codex_entry
 from maestro_daemon.server.offer import Offer
@@ -58,9 +59,9 @@ class ModelsPage:
         wanted = request.match_info["id"]
         entry = self._entries.get(wanted) or self._bare(wanted)
         if entry is None:
-            shown = wanted if len(wanted) <= _LONGEST_ECHO else wanted[:_LONGEST_ECHO] + "…"
+            shown = quoted(wanted, _LONGEST_ECHO)
             raise ModelUnknown(
-                f"The model {shown!r} is not listed here; GET /v1/models lists what is.", param="model"
+                f"The model {shown} is not listed here; GET /v1/models lists what is.", param="model"
             )
         return web.Response(body=json.dumps(entry), content_type="application/json")
 

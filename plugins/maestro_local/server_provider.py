@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Final
 
 from maestro_daemon.plugin import (
@@ -18,6 +18,7 @@ from maestro_daemon.plugin import (
     UpstreamError,
     UpstreamRefused,
     UpstreamUnreachable,
+    exact,
 )
 from maestro_local.chatting import Chat
 from maestro_local.listing import listed, loaded_windows, native_listing, with_props, with_show
@@ -102,17 +103,11 @@ class ServerProvider:
     async def complete(self, request: ResponseRequest) -> dict[str, Any] | bytes | Reply:
         """The whole answer: of a chat the fold of its stream, else the server's own."""
         server = await self._server_now()
-        try:
+        with self._heeding_failures():
             if self._dialect == "chat":
                 facts = self._facts.get(request.model)
                 return await self._chat.complete(request, dialect_of(server, self.name), facts)
             return await self._native.complete(request)
-        except UpstreamUnreachable:
-            self._forget()
-            raise
-        except UpstreamRefused as refusal:
-            explain(refusal)
-            raise
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The answer's events."""
@@ -121,19 +116,13 @@ class ServerProvider:
             facts = self._facts.get(request.model)
             events = self._chat.stream(request, dialect_of(server, self.name), facts)
         elif server is Server.LLAMA_CPP:
-            events = self._native.stream(request.aimed_at(request.model, return_progress=True))
+            events = self._native.stream(exact(request).aimed_at(request.model, return_progress=True))
         else:
             events = self._native.stream(request)
-        try:
+        with self._heeding_failures():
             async with aclosing(events):
                 async for event in events:
                     yield event
-        except UpstreamUnreachable:
-            self._forget()
-            raise
-        except UpstreamRefused as refusal:
-            explain(refusal)
-            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -142,6 +131,17 @@ class ServerProvider:
             await asyncio.wait({self._asking})
         await self._root.aclose()
         await self._http.aclose()
+
+    @contextmanager
+    def _heeding_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except UpstreamUnreachable:
+            self._forget()
+            raise
+        except UpstreamRefused as refusal:
+            explain(refusal)
+            raise
 
     async def _server_now(self) -> Server:
         """What the server is as far as can be known within a short wait."""

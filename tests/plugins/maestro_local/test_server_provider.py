@@ -17,6 +17,7 @@ from maestro_daemon.plugin import (
     CredentialsRefused,
     Model,
     RequestInvalid,
+    ResponseRequest,
     Secret,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -24,7 +25,8 @@ from maestro_daemon.plugin import (
 from maestro_local import local_provider
 from maestro_local.options import LocalOptions
 from maestro_local.server_provider import ServerProvider
-from tests.support.local_answers import answer_of
+from tests.support import native
+from tests.support.local_answers import answer_of, events_of
 from tests.support.playbook import a_request
 from tests.support.recorded_servers import (
     LM_STUDIO,
@@ -439,6 +441,21 @@ async def test_only_a_server_on_this_machine_is_known_to_cost_nothing() -> None:
     async with provider_of("http://127.0.0.1:1/v1") as here, provider_of("https://llm.example/v1") as there:
         assert here.unmetered_rank() == 0
         assert there.unmetered_rank() is None
+
+
+async def test_llama_cpps_own_responses_get_every_digit_beside_its_own_field() -> None:
+    sent: list[Any] = []
+    answer = native.response(status="completed", output=[native.message("Hello")])
+    llama_cpp: Shape = {
+        "GET /v1/models": {"data": [{"id": "m", "owned_by": "llamacpp"}]},
+        "POST /v1/responses": lambda said: sent.append(said) or answer,
+    }
+    raw = b'{"model":"m","input":"Hi","stream":true,"seed":%d}' % 2**70
+    body = {**json.loads(raw), "seed": float(2**70)}  # as the edge reads it
+    request = ResponseRequest(body, "m", "m", stream=True, text=raw)
+    async with recorded(llama_cpp, dialect="responses") as (_, provider):
+        assert [event.type for event in await events_of(provider, request)][1:] == ["response.done"]
+    assert sent == [{**json.loads(raw), "return_progress": True}]
 
 
 async def test_a_base_url_without_a_path_means_v1() -> None:
