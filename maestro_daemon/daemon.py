@@ -80,6 +80,7 @@ async def run(
             # What is alive now stays: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(20_000, 20, 50)
             ready(Serving(daemon.urls, where, config, daemon.catalog, daemon.status))
             await stopping.wait()
             _log.info("stopping", in_flight=daemon.handler.in_flight, drain=config.server.drain)

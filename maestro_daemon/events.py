@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from maestro_daemon.errors import NO_HEADERS
@@ -20,6 +20,10 @@ class ResponseEvent:
     def __init__(self, type: str, payload: bytes) -> None:
         self.type = type
         self.payload = payload
+
+    def each(self) -> Iterator[ResponseEvent]:
+        """The events that this object stands for: itself, but for a `DeltaBurst`."""
+        yield self
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.type!r}, {self.payload!r})"
@@ -44,6 +48,23 @@ class Accepted(ResponseEvent):
     def __init__(self, headers: Mapping[str, str] = NO_HEADERS) -> None:
         super().__init__("accepted", b"{}")
         self.headers = headers
+
+
+class DeltaBurst(ResponseEvent):
+    """Deltas of one type that one read of the upstream brought, in order: handled at one go where possible.
+
+    `payloads` are theirs, `payload` is the first one's.
+    """
+
+    __slots__ = ("payloads",)
+
+    def __init__(self, type: str, payloads: Sequence[bytes]) -> None:
+        super().__init__(type, payloads[0])
+        self.payloads = payloads
+
+    def each(self) -> Iterator[ResponseEvent]:
+        """The same as single events."""
+        return (ResponseEvent(self.type, payload) for payload in self.payloads)
 
 
 PREAMBLE: Final = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 DELTA_OVERHEAD: Final = 64
 """What keeping one delta costs beside its characters, in bytes."""
@@ -12,6 +14,8 @@ _PLACE: Final = (b'"type":', b'"item_id":', b'"output_index":')
 _PLACE_OF_PART: Final = (b'"content_index":', b'"summary_index":')
 _NUMBER: Final = b'"sequence_number":'
 _DELTA: Final = b'"delta":'
+_PLAIN: Final = frozenset({"delta", "logprobs", "obfuscation"})
+"""What a delta may hold behind its place and be read with others."""
 
 
 class DeltaRun:
@@ -42,6 +46,41 @@ class DeltaRun:
         if any(field in tail for field in _PLACE_OF_PART):
             return None
         return cls(before + _NUMBER, b"," + behind + _DELTA, texts, room)
+
+    def takes_all(self, payloads: Sequence[bytes], number: int) -> bool:
+        """Append the deltas of `payloads`, numbered from `number`, if all go on with this text; else none.
+
+        They are read together: what stands behind the place of each is one member of an array.
+        """
+        before, behind = self._before, self._behind
+        tails = []
+        for place, payload in enumerate(payloads, number):
+            head = b"%b%d%b" % (before, place, behind)
+            if not payload.startswith(head):
+                return False
+            tails.append(payload[len(head) :])
+        joined = b",{" + _DELTA + (b",{" + _DELTA).join(tails) + b"]"
+        if b"\n" in joined or b"\r" in joined:
+            return False
+        try:
+            events = orjson.loads(b"[" + joined[1:])
+        except orjson.JSONDecodeError:
+            return False
+        # Other members could hold what is no whole object by itself.
+        if len(events) != len(payloads):
+            return False
+        texts = []
+        for event in events:
+            text = event["delta"]
+            if text.__class__ is not str or event.get("logprobs") or not event.keys() <= _PLAIN:
+                return False
+            texts.append(text)
+        size = sum(map(len, texts)) + DELTA_OVERHEAD * len(texts)
+        if self.size + size > self._room:
+            return False
+        self.size += size
+        self._texts += texts
+        return True
 
     def takes(self, payload: bytes, event: Mapping[str, Any], number: int) -> bool:
         """Append the delta of `event`, which `payload` says, if it goes on with this text and number."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from maestro_daemon.errors import MaestroError, UpstreamBroken
-from maestro_daemon.events import PREAMBLE, TERMINAL, ResponseEvent
+from maestro_daemon.events import PREAMBLE, TERMINAL, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
@@ -29,19 +29,26 @@ from maestro_daemon.request import ResponseRequest
 Emit = Callable[[str, bytes], None]
 """Takes an event's type and payload: where the guard's stream goes."""
 
+EmitBurst = Callable[[str, Sequence[bytes]], None]
+"""Takes the type and the payloads of events that follow each other."""
+
 _NUMBER_KEY: Final = b'"sequence_number"'
 
 
 class Guard:
-    """One client's stream. `emit` receives each event; `store` is echoed in the preamble.
+    """One client's stream. `emit` receives each event; `emit_burst`, where it is given, several of one type
+    together. `store` is echoed in the preamble.
 
     After the terminal event `ended` is True, `response` the final Response and `upstream_id` the id that the
     upstream knows it by (None where the house made it).
     """
 
-    def __init__(self, request: ResponseRequest, emit: Emit, *, store: bool) -> None:
+    def __init__(
+        self, request: ResponseRequest, emit: Emit, *, store: bool, emit_burst: EmitBurst | None = None
+    ) -> None:
         self._request = request
         self._emit = emit
+        self._emit_burst = self._emit_each if emit_burst is None else emit_burst
         self._store = store
         self._next = 0
         self._items = ItemLog()
@@ -76,6 +83,9 @@ class Guard:
         outgrows every bound; `fail` is then the way out.
         """
         if self.ended:
+            return
+        if isinstance(event, DeltaBurst):
+            self._take_burst(event)
             return
         payload = event.payload
         anew = False
@@ -116,6 +126,29 @@ class Guard:
             payload = _renumbered(payload, type, number, self._next)
         self._next += 1
         self._emit(type, payload)
+
+    def _take_burst(self, burst: DeltaBurst) -> None:
+        """As `take` for each event, but what goes on with the text of the one before goes out together."""
+        payloads = burst.payloads
+        if self._passes(burst.type, payloads):
+            return
+        first, *rest = burst.each()
+        self.take(first)
+        if rest and not self._passes(burst.type, payloads[1:]):
+            for event in rest:
+                self.take(event)
+
+    def _passes(self, type: str, payloads: Sequence[bytes]) -> bool:
+        run = self._run
+        if run is None or not run.takes_all(payloads, self._next):
+            return False
+        self._next += len(payloads)
+        self._emit_burst(type, payloads)
+        return True
+
+    def _emit_each(self, type: str, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
+            self._emit(type, payload)
 
     def fail(self, error: MaestroError) -> None:
         """End the stream as failed: open items are closed, the output so far is kept."""

@@ -187,7 +187,7 @@ class ResponsesHandler:
         response = EventStream(headers=headers)
         async with stream as events:
             writer = StreamWriter(response, request.transport, self._limits.send_timeout, self._loop)
-            guard = Guard(wanted, writer.send, store=stream.store)
+            guard = Guard(wanted, writer.send, store=stream.store, emit_burst=writer.send_burst)
             guard.preamble()  # what cannot be written as JSON is still an HTTP error
             await response.prepare(request)
             async with writer:

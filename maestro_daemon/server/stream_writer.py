@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -60,6 +60,11 @@ class StreamWriter:
         self.pending += len(frame)
         if self._sleeping is not None:
             self._wake()
+
+    def send_burst(self, type: str, payloads: Sequence[bytes]) -> None:
+        """Queue several events of one type."""
+        head = sse.frame_head(type)
+        self.send_raw(b"%b%b\n\n" % (head, (b"\n\n" + head).join(payloads)))
 
     def send_raw(self, frame: bytes) -> None:
         """Queue a frame that is bytes already (a comment, ``[DONE]``)."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import structlog
 from aiohttp import hdrs
 
 from maestro_daemon.errors import UpstreamBroken
-from maestro_daemon.events import DELTAS, TERMINAL, Accepted, ResponseEvent
+from maestro_daemon.events import DELTAS, TERMINAL, Accepted, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json, sse
 from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
@@ -28,6 +30,7 @@ CARRIED: Final = (
 """The client's headers that any native upstream may get, by the beginning of their names."""
 
 _DONE: Final = b"[DONE]"
+_NAME: Final = itemgetter(0)
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -73,17 +76,22 @@ class ResponsesUpstream:
             decoder = sse.Decoder()
             try:
                 async for chunk in answer.content.iter_any():
-                    for name, data in decoder.feed(chunk):
-                        if data == _DONE:
-                            return
-                        if name in DELTAS and data:
-                            yield ResponseEvent(name, data)
+                    for name, records in groupby(decoder.feed(chunk), _NAME):
+                        if name in DELTAS:
+                            payloads = [data for _, data in records if data]
+                            if len(payloads) > 1:
+                                yield DeltaBurst(name, payloads)
+                            elif payloads:
+                                yield ResponseEvent(name, payloads[0])
                             continue
-                        event = _event(name, data)
-                        if event is not None:
-                            yield event
-                            if event.type in TERMINAL:
+                        for _, data in records:
+                            if data == _DONE:
                                 return
+                            event = _event(name, data)
+                            if event is not None:
+                                yield event
+                                if event.type in TERMINAL:
+                                    return
                 for name, data in decoder.close():
                     event = _event(name, data)
                     if event is not None:

@@ -41,7 +41,7 @@ async def stream(upstream: ResponsesUpstream, request: ResponseRequest | None = 
     """The events behind `Accepted`."""
     async with aclosing(upstream.stream(request or wanted())) as events:
         assert isinstance(await anext(events), Accepted)
-        return [event async for event in events]
+        return [single async for event in events for single in event.each()]
 
 
 async def streamed(upstream: FakeUpstream, *steps: Any) -> list[ResponseEvent]:
