@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.events import DELTAS, TERMINAL, Accepted, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json, sse
+from maestro_daemon.protocol.placing import Placing
 from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
@@ -59,7 +60,10 @@ class ResponsesUpstream:
             return Reply(await self._http.read(answer), lower_case(answer.headers))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        """The upstream's events, payloads byte for byte, up to its terminal event or its end."""
+        """The upstream's events, payloads byte for byte, up to its terminal event or its end.
+
+        Only what an upstream leaves away of an event's place in the answer is supplied (`protocol.placing`).
+        """
         headers = {hdrs.ACCEPT: "text/event-stream", **self._headers(request)}
         async with self._http.request(
             "POST", self._path, body=self._text(request), headers=headers
@@ -74,10 +78,11 @@ class ResponsesUpstream:
                 return
             yield Accepted(lower_case(answer.headers))
             decoder = sse.Decoder()
+            placing = Placing()
             try:
                 async for chunk in answer.content.iter_any():
                     for name, records in groupby(decoder.feed(chunk), _NAME):
-                        if name in DELTAS:
+                        if name in DELTAS and not placing.needed:
                             payloads = [data for _, data in records if data]
                             if len(payloads) > 1:
                                 yield DeltaBurst(name, payloads)
@@ -89,13 +94,13 @@ class ResponsesUpstream:
                                 return
                             event = _event(name, data)
                             if event is not None:
-                                yield event
+                                yield placing.take(event)
                                 if event.type in TERMINAL:
                                     return
                 for name, data in decoder.close():
                     event = _event(name, data)
                     if event is not None:
-                        yield event
+                        yield placing.take(event)
             except sse.RecordTooLarge as error:
                 raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
 

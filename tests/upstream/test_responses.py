@@ -101,6 +101,19 @@ async def test_records_that_are_all_named_alike_are_known_by_their_type(upstream
     assert [event.type for event in await streamed(upstream, *records)] == TYPES
 
 
+async def test_events_without_their_places_get_them(upstream: FakeUpstream) -> None:
+    item = {**native.message("Hello"), "status": "in_progress", "content": []}
+    place = {"item_id": item["id"]}
+    events = [
+        {"type": "response.output_item.added", "item": item},
+        {"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": ""}},
+        *({"type": "response.output_text.delta", **place, "delta": text} for text in ("He", "l", "lo")),
+        HELLO[-1] | {"response": ANSWER | {"output": [native.message("Hello")]}},
+    ]
+    response = check_stream(passed(await streamed(upstream, *native.frames(events))))
+    assert response["output"] == [native.message("Hello")]
+
+
 @pytest.mark.parametrize(
     "noise",
     [

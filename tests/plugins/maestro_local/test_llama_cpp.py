@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from maestro_daemon.plugin import (
 from maestro_local import local_provider
 from maestro_local.options import LocalOptions
 from maestro_local.server_provider import ServerProvider
+from tests.support.core import passed
 from tests.support.llama_server import LlamaServer, llama_server
 from tests.support.local_answers import answer_of, events_of
 from tests.support.playbook import a_request
@@ -148,7 +150,12 @@ async def test_requests_beyond_max_concurrent_wait_in_order(tiny_gguf: Path) -> 
 
 async def test_its_own_responses_dialect_passes_through_where_it_is_asked_for(tiny_gguf: Path) -> None:
     async with llama_server(tiny_gguf) as server, provider_of(server, dialect="responses") as provider:
-        accepted, *events = await events_of(provider, a_request(max_output_tokens=16).aimed_at("tiny"))
+        request = a_request(max_output_tokens=16).aimed_at("tiny")
+        accepted, *events = await events_of(provider, request)
         assert isinstance(accepted, Accepted)
-        assert events[-1].type == "response.completed"
         assert not provider.keeps_responses("tiny")
+    told = [json.loads(event.payload) for event in passed(events, request)]
+    assert [each["output_index"] for each in told[2:-1]] == [0] * (len(told) - 3)
+    (item,) = told[-1]["response"]["output"]
+    deltas = [each["delta"] for each in told if each["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == item["content"][0]["text"]
