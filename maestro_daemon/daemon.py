@@ -24,7 +24,8 @@ from maestro_daemon.config import Config
 from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.providers.absent import AbsentProvider
 from maestro_daemon.providers.catalog import Catalog, listing
-from maestro_daemon.providers.provider import Diagnosed, Provider, Startable
+from maestro_daemon.providers.lifetime import living
+from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
@@ -228,33 +229,8 @@ async def _assembled(config: Config, registry: Registry, write: Write) -> AsyncI
         registry.add(AccessLog(write), "access_log")
     providers = {name: _provider(config, registry, name) for name in config.providers}
     daemon = _Daemon(config, registry, providers)
-    beside = [asyncio.create_task(daemon.catalog.run(), name="catalogue")]
-    beside += [
-        asyncio.create_task(_started(name, provider), name=f"start of {name}")
-        for name, provider in providers.items()
-        if isinstance(provider, Startable)
-    ]
-    try:
+    async with living(providers, daemon.catalog):
         yield daemon
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-        closed = await asyncio.gather(
-            *(provider.aclose() for provider in providers.values()), return_exceptions=True
-        )
-        for name, result in zip(providers, closed, strict=True):
-            if isinstance(result, Exception):
-                _log.error("provider not closed", provider=name, exc_info=result)
-
-
-async def _started(name: str, provider: Startable) -> None:
-    try:
-        await provider.start()
-    except MaestroError as error:
-        _log.warning("provider not started", provider=name, reason=error.message)
-    except Exception:  # noqa: BLE001  (a plugin's failure is its provider's alone)
-        _log.exception("provider not started", provider=name)
 
 
 def _provider(config: Config, registry: Registry, name: str) -> Provider:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from maestro_daemon.errors import MaestroError
+from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.provider import Model, Provider
 
 _FIRST_RETRY: Final = 2.0
@@ -105,7 +106,9 @@ class Catalog:
                 async with asyncio.timeout(self._timeout):
                     models = await self._providers[name].models()
                 shelf.models = _sound(name, models)
-            except Exception as error:  # noqa: BLE001  (outsiders' code; one provider must not spoil the others)
+            except FAILURES as error:  # outsiders' code; one provider must not spoil the others
+                if ends_this_task(error):
+                    raise
                 sentence = self._sentence(error)
                 # Said once; an upstream that stays away must not fill the log.
                 tell = _log.debug if sentence == shelf.failure else _log.warning
@@ -122,7 +125,7 @@ class Catalog:
                 self._news.set()
                 self._news = asyncio.Event()
 
-    def _sentence(self, error: Exception) -> str:
+    def _sentence(self, error: BaseException) -> str:
         if isinstance(error, MaestroError):
             return error.message
         if isinstance(error, TimeoutError):

@@ -81,7 +81,7 @@ class Notices:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 implementation.function(*(said[name] for name in implementation.argnames))
-            except Exception:  # noqa: BLE001  (outsiders' code; logged)
+            except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
                 _log.exception("a plugin's hook failed", plugin=implementation.plugin_name, hook=hook)
 
 
@@ -153,7 +153,7 @@ class Registry:
             provider = known.factory(name, options)
         except MaestroError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _log.exception("a plugin could not make a provider", plugin=known.plugin, provider=name)
             raise ProviderUnavailable(
                 f"Provider {name!r} could not be made: plugin {known.plugin!r} failed with "
@@ -172,7 +172,7 @@ class Registry:
         for implementation in reversed(self._manager.hook.maestro_register_commands.get_hookimpls()):
             try:
                 implementation.function(*([cli] if "cli" in implementation.argnames else []))
-            except Exception:  # noqa: BLE001  (outsiders' code; logged)
+            except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
                 _log.exception("a plugin's commands failed", plugin=implementation.plugin_name)
 
     def _found(self) -> dict[str, list[EntryPoint]]:

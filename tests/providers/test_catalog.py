@@ -16,7 +16,7 @@ from maestro_daemon.providers.catalog import Catalog, listing
 class Lister:
     """A provider whose lists are played one after the other; the last one stays."""
 
-    def __init__(self, *played: Sequence[Any] | Exception) -> None:
+    def __init__(self, *played: Sequence[Any] | BaseException) -> None:
         self.played = list(played)
         self.calls = 0
         self.called = asyncio.Event()
@@ -28,7 +28,7 @@ class Lister:
         if self.gate is not None:
             await self.gate.wait()
         now = self.played.pop(0) if len(self.played) > 1 else self.played[0]
-        if isinstance(now, Exception):
+        if isinstance(now, BaseException):
             raise now
         return now
 
@@ -233,3 +233,17 @@ async def test_the_listing_names_targets_and_problems() -> None:
     assert document["problems"] == {"away": "home cannot be reached."}
     (model,) = document["models"]
     assert (model["id"], model["context_window"], model["tools"]) == ("home/a", 8192, False)
+
+
+@pytest.mark.parametrize(
+    "failure", [asyncio.CancelledError(), SystemExit(3)], ids=lambda failure: type(failure).__name__
+)
+async def test_a_provider_that_cancels_itself_or_exits_fails_its_own_reading_alone(
+    failure: BaseException,
+) -> None:
+    good = Lister([Model("m")])
+    one = catalog(bad=Lister(failure), good=good)
+    await one.refresh()
+    assert one.models("good") == (Model("m"),)
+    assert one.models("bad") is None
+    assert type(failure).__name__ in (one.failure("bad") or "")

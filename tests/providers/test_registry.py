@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -366,3 +367,27 @@ def test_a_package_with_damaged_metadata_hides_no_other(
     monkeypatch.syspath_prepend(tmp_path)
     names = Registry().installed()
     assert {"sound", "openai", "local"} <= set(names)
+
+
+def test_a_plugin_that_exits_in_a_hook_or_a_factory_ends_nothing() -> None:
+    class Exiting:
+        @hookimpl
+        def maestro_register_providers(self, register: Register) -> None:
+            register("exiting", Options, lambda name, options: sys.exit(9))
+
+        @hookimpl
+        def maestro_register_commands(self, cli: click.Group) -> None:
+            sys.exit(9)
+
+        @hookimpl
+        def maestro_attempt_finished(self, request: ResponseRequest, attempt: Attempt) -> None:
+            sys.exit(9)
+
+    registry = Registry()
+    registry.add(Exiting(), "exiting")
+    registry.register_commands(click.Group())
+    registry.hook.maestro_attempt_finished(
+        request=ResponseRequest({}, "m", "m"), attempt=Attempt(1, "p", "m")
+    )
+    with pytest.raises(ProviderUnavailable, match="SystemExit"):
+        registry.build("one", "exiting", Options())
