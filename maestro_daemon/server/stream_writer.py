@@ -118,7 +118,8 @@ class StreamWriter:
                 await self._response.write(joined)
                 self._writing_since = None
                 self.pending -= len(joined)
-                self._drained.set()
+                if not self._drained.is_set():
+                    self._drained.set()
                 self.last_sent = self.loop.time()
             self._writing_since = self.loop.time()
             await self._response.write_eof(b"".join(self._frames))

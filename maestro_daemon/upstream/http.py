@@ -23,6 +23,7 @@ from maestro_daemon.errors import (
     UpstreamUnreachable,
 )
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.upstream.idle_watch import IdleWatch
 
 _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
@@ -184,7 +185,6 @@ class HttpUpstream:
         """Ask, and give the answer of a 2xx status, its body unread. Raises as `request`."""
         answer = await self._ask(method, path, body, headers)
         if 200 <= answer.status < 300:
-            self._expect_idle(answer)
             return answer
         try:
             raise await self._refusal(answer)
@@ -230,11 +230,9 @@ class HttpUpstream:
             self._pooled_until = self._loop.time() + _POOLED_FOR
         answer.release()
 
-    def _expect_idle(self, answer: aiohttp.ClientResponse) -> None:
-        connection = answer.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = self._idle_timeout
-            connection.protocol.start_timeout()
+    def watch(self, answer: aiohttp.ClientResponse) -> IdleWatch:
+        """Begin to look for silence in `answer`."""
+        return IdleWatch(answer, self._idle_timeout, self._loop)
 
     async def _refusal(self, answer: aiohttp.ClientResponse) -> UpstreamRefused:
         body = b""
@@ -274,10 +272,12 @@ class HttpUpstream:
             said = f"the connection failed ({error.__class__.__name__})"
         return UpstreamUnreachable(f"{self.provider} cannot be reached: {said}.")
 
-    def broken(self, error: Exception) -> MaestroError:
-        """The error for what went wrong while a body was read."""
-        if isinstance(error, TimeoutError):
-            return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
+    def silent(self) -> UpstreamUnreachable:
+        """The error for an answer that stopped coming."""
+        return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
+
+    def broken(self) -> UpstreamBroken:
+        """The error for an answer whose connection broke."""
         return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
 
 
@@ -289,7 +289,7 @@ def _os_reason(error: OSError) -> str:
 class _Exchange:
     """One request and its answer, for ``async with``."""
 
-    __slots__ = ("_answer", "_asked", "_owes_slot", "_upstream")
+    __slots__ = ("_answer", "_asked", "_owes_slot", "_upstream", "_watch")
 
     def __init__(
         self, upstream: HttpUpstream, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
@@ -298,6 +298,7 @@ class _Exchange:
         self._asked = (method, path, body, headers)
         self._owes_slot = False
         self._answer: aiohttp.ClientResponse
+        self._watch: IdleWatch
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         self._owes_slot = await self._upstream.take_slot()
@@ -307,16 +308,20 @@ class _Exchange:
             if self._owes_slot:
                 self._upstream.give_slot()
             raise
+        self._watch = self._upstream.watch(self._answer)
         return self._answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watch.stop()
         self._upstream.close(self._answer)
         if self._owes_slot:
             self._upstream.give_slot()
-        if isinstance(error, aiohttp.ClientError | OSError | TimeoutError):
-            raise self._upstream.broken(error) from error
+        if self._watch.silent and isinstance(error, Exception):
+            raise self._upstream.silent() from error
+        if isinstance(error, aiohttp.ClientError | OSError):
+            raise self._upstream.broken() from error
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

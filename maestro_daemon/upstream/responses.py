@@ -81,7 +81,11 @@ class ResponsesUpstream:
             placing = Placing()
             try:
                 async for chunk in answer.content.iter_any():
-                    for name, records in groupby(decoder.feed(chunk), _NAME):
+                    found = decoder.feed(chunk)
+                    if len(found) == 1 and found[0][0] in DELTAS and found[0][1] and not placing.needed:
+                        yield ResponseEvent(*found[0])
+                        continue
+                    for name, records in groupby(found, _NAME):
                         if name in DELTAS and not placing.needed:
                             payloads = [data for _, data in records if data]
                             if len(payloads) > 1:

@@ -166,7 +166,7 @@ async def test_the_first_bytes_timeout_does_not_hold_for_the_body(upstream: Fake
         connection = got.connection
         assert connection is not None
         assert connection.protocol is not None
-        assert connection.protocol.read_timeout == 30
+        assert connection.protocol.read_timeout is None
         upstream.go_on()
         assert await asked.read(got) == b'{"a":1}'
 
@@ -348,6 +348,16 @@ async def test_no_more_than_max_concurrent_are_under_way_and_the_rest_wait_in_or
         upstream.go_on()
         await asyncio.gather(*tasks)
     assert [request.body for request in upstream.requests][2:] == [2, 3, 4]
+
+
+async def test_without_a_bound_any_number_are_under_way(upstream: FakeUpstream) -> None:
+    upstream.play(Stream(b"1", PAUSE))
+    async with http(upstream.url) as asked:
+        tasks = [asyncio.create_task(ask(asked)) for _ in range(150)]
+        for _ in tasks:
+            await upstream.asked.get()
+        upstream.go_on()
+        assert await asyncio.gather(*tasks) == [1] * 150
 
 
 async def test_a_full_queue_refuses_with_a_time_to_come_back(upstream: FakeUpstream) -> None:
