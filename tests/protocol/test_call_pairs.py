@@ -56,6 +56,12 @@ def test_outputs_follow_in_the_order_of_the_calls() -> None:
     assert [each["content"] for each in said if each["role"] == "tool"] == ["A", "B"]
 
 
+def test_an_output_that_stands_before_its_call_answers_it() -> None:
+    said = messages(USER, output("a", "A"), call("a"), USER)
+    assert shape(said) == ["user", "assistant(a)", "tool:a", "user"]
+    assert said[2]["content"] == "A"
+
+
 def test_interleaved_calls_and_outputs_keep_their_pairs() -> None:
     said = messages(call("a"), call("b"), output("b"), call("c"), output("a"), output("c"))
     assert shape(said) == ["assistant(a,b)", "tool:a", "tool:b", "assistant(c)", "tool:c"]

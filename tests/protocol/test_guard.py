@@ -486,6 +486,15 @@ def test_the_response_is_the_houses_own_in_identity_and_the_upstreams_in_all_els
     assert {field: response[field] for field in same} == {field: upstreams[field] for field in same}
 
 
+def test_what_clients_demand_of_a_final_response_is_supplied_where_it_is_missing() -> None:
+    events = copy.deepcopy(HELLO)
+    for name in ("object", "model", "completed_at", "created_at", "id"):
+        del events[-1]["response"][name]
+    response = check_stream(passed(named(event) for event in events))
+    assert (response["object"], response["model"]) == ("response", MODEL)
+    assert response["completed_at"] >= response["created_at"]
+
+
 def test_the_preamble_is_the_whole_response_with_the_request_echoed() -> None:
     tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}}, {"type": "x_new"}]
     request = wanted(instructions="Be brief.", tools=tools, temperature=0.5, metadata={"a": "b"})
@@ -532,7 +541,7 @@ def test_a_failure_bears_a_code_that_clients_know(error: Any, code: str) -> None
 def test_an_error_event_is_followed_by_failure_whatever_the_upstream_goes_on_to_say() -> None:
     error = {"code": "server_error", "message": "Oops.", "param": None}
     told = {"type": "error", **error, "error": {"type": "server_error", **error}}
-    response = check_stream(passed(named(event) for event in [*HELLO[:5], told, *HELLO[5:]]))
+    response = check_stream(passed((named(event) for event in [*HELLO[:5], told, *HELLO[5:]]), silences={6}))
     assert response["status"] == "failed"
     assert response["error"]["message"] == "Oops."
 

@@ -194,6 +194,13 @@ async def test_what_is_no_answer_fails(upstream: FakeUpstream, answer: Any, kind
             [event async for event in events]
 
 
+async def test_a_page_of_html_is_no_acceptance(upstream: FakeUpstream) -> None:
+    upstream.play(Raw(b"<html>", "text/html"))
+    async with chat_at(upstream.url) as asked, aclosing(asked.stream(wanted(), ChatDialect())) as events:
+        with pytest.raises(UpstreamBroken, match="a page of HTML"):
+            await anext(events)
+
+
 async def test_the_content_type_of_a_stream_is_not_demanded(upstream: FakeUpstream) -> None:
     upstream.play(Raw(b"".join(HELLO), "application/octet-stream"))
     request = wanted()
