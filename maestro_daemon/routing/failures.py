@@ -101,8 +101,13 @@ def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:
             type="insufficient_quota",
             headers={"retry-after": str(seconds)},
         )
+    message = told.message
+    if "try again in" not in message:
+        message = (
+            f"{message}{'' if message.endswith(('.', '!', '?')) else '.'} Please try again in {seconds}s."
+        )
     return AttemptsExhausted(
-        told.message if "try again in" in told.message else f"{told.message} Please try again in {seconds}s.",
+        message,
         status=429,
         code=told.code or "rate_limit_exceeded",
         param=told.param,

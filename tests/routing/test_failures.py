@@ -109,7 +109,7 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         [refused(429)],
         429,
         "rate_limit_exceeded",
-        "no Please try again in 1s.",
+        "no. Please try again in 1s.",
         "1",
     ),
     (
@@ -117,7 +117,7 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         [refused(429, retry_after=30.0), refused(429, None, "b", retry_after=2.2)],
         429,
         "rate_limit_exceeded",
-        "b Please try again in 3s.",
+        "b. Please try again in 3s.",
         "3",
     ),
     (
@@ -125,7 +125,7 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         [refused(429, "tokens", "slow", retry_after=7.0), BROKEN, SILENT],
         429,
         "tokens",
-        "slow Please try again in 7s.",
+        "slow. Please try again in 7s.",
         "7",
     ),
     (
@@ -133,7 +133,7 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         [refused(400, "context_length_exceeded", "a"), refused(429, retry_after=4.0)],
         429,
         "rate_limit_exceeded",
-        "no Please try again in 4s.",
+        "no. Please try again in 4s.",
         "4",
     ),
     (
@@ -152,7 +152,7 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         [refused(402, None, "pay"), refused(429, None, "slow", retry_after=9.0)],
         429,
         "rate_limit_exceeded",
-        "slow Please try again in 9s.",
+        "slow. Please try again in 9s.",
         "9",
     ),
     (
