@@ -17,7 +17,8 @@ TOOLS = [
 ]
 
 
-def test_the_model_is_asked_for_a_summary_without_tools_or_format() -> None:
+@pytest.mark.parametrize("choice", ["required", {"type": "web_search"}, {"type": "function", "name": "gone"}])
+def test_the_model_is_asked_for_a_summary_without_tools_or_format(choice: Any) -> None:
     translated = translate(
         text("developer", "Be brief."),
         USER,
@@ -26,7 +27,7 @@ def test_the_model_is_asked_for_a_summary_without_tools_or_format() -> None:
         text("assistant", "Seen."),
         TRIGGER,
         tools=TOOLS,
-        tool_choice="required",
+        tool_choice=choice,
         parallel_tool_calls=True,
         text={"format": {"type": "json_object"}},
     )

@@ -49,7 +49,8 @@ def test_the_events_are_those_of_a_compaction() -> None:
         "response.output_item.done",
         "response.completed",
     ]
-    added, compacting, done, _ = (json.loads(event.payload) for event in events)
+    added, compacting, done, end = (json.loads(event.payload) for event in events)
+    assert end["response"]["output"] == [done["item"]]
     assert added["item"]["id"] == done["item"]["id"] == compacting["item_id"]
     assert added["item"]["id"].startswith("cmp_")
 

@@ -113,6 +113,12 @@ def test_what_is_no_event_passes_as_it_is(payload: bytes) -> None:
     assert needed().take(event) is event
 
 
+def test_an_event_belongs_to_the_item_that_it_names_not_to_the_latest() -> None:
+    first, second = (call_events(item) for item in CALLED)
+    told = [json.loads(event.payload) for event in placed([first[0], second[0], *first[1:], *second[1:]])]
+    assert [each["output_index"] for each in told] == [0, 1, 0, 0, 0, 0, 1, 1, 1, 1]
+
+
 def test_a_place_that_is_said_stays() -> None:
     event = {"type": "response.output_text.delta", "output_index": 7, "content_index": 3, "logprobs": [1]}
     assert json.loads(needed().take(named(event)).payload) == event

@@ -91,6 +91,15 @@ def test_a_call_that_two_namespaces_could_mean_is_neither() -> None:
     assert names.called(ToolName("function", "add")) not in flats
 
 
+def test_a_call_within_a_namespace_is_of_that_namespace_whatever_its_kind() -> None:
+    names = ToolNames()
+    plain = names.flat(ToolName("function", "add"))
+    flat = names.flat(ToolName("function", "add", "calc"))
+    assert names.find(ToolName("custom", "add", "calc")) == flat
+    assert names.find(ToolName("custom", "add")) == plain
+    assert names.find(ToolName("function", "add", "elsewhere")) is None
+
+
 def test_every_call_is_allowed_until_the_request_limits_them() -> None:
     names = ToolNames()
     assert names.allows("anything")
