@@ -12,7 +12,7 @@ import structlog
 from aiohttp import hdrs
 
 from maestro_daemon.deltas import Finish
-from maestro_daemon.errors import UpstreamBroken
+from maestro_daemon.errors import NO_HEADERS, UpstreamBroken
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol import json, sse
 from maestro_daemon.protocol.chat_chunks import ChunkReader
@@ -23,6 +23,7 @@ from maestro_daemon.protocol.compaction_answer import CompactionReducer
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.translatable import check_translated
+from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
 
@@ -51,10 +52,12 @@ class ChatUpstream:
         self._carries = carries
         self._path = path
 
-    async def complete(self, request: ResponseRequest, dialect: ChatDialect) -> dict[str, Any]:
-        """The Response that the stream adds up to. Raises as `stream`."""
+    async def complete(self, request: ResponseRequest, dialect: ChatDialect) -> Reply:
+        """The Response that the stream adds up to, with the upstream's headers. Raises as `stream`."""
         async with aclosing(self.stream(request, dialect)) as events:
-            return await collect(events)
+            accepted = await anext(events)
+            headers = accepted.headers if isinstance(accepted, Accepted) else NO_HEADERS
+            return Reply(json.dumps(await collect(events)), headers)
 
     async def stream(
         self, request: ResponseRequest, dialect: ChatDialect

@@ -31,6 +31,8 @@ _ERROR_BODY_TIMEOUT: Final = 10.0
 _TLS_ERRORS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, SSLError)
 _MOST_URLS: Final = 64
 _POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
+_LARGEST_END: Final = 4096
+_PATIENCE_FOR_END: Final = 0.05
 _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
 _SURELY_SENT: Final = 128 * 1024
@@ -223,6 +225,22 @@ class HttpUpstream:
                     reused = False
                     continue
                 raise self._unreachable(error) from error
+
+    async def finish(self, answer: aiohttp.ClientResponse) -> None:
+        """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
+
+        Through TLS a new connection costs the next request more than this wait can.
+        """
+        content = answer.content
+        if content.at_eof():
+            return
+        left = _LARGEST_END
+        try:
+            async with asyncio.timeout(_PATIENCE_FOR_END):
+                while left > 0 and not content.at_eof():
+                    left -= len(await content.readany())
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return  # `close` ends what is not whole
 
     def close(self, answer: aiohttp.ClientResponse) -> None:
         """Give the connection back if the body was read to its end, else close it: nothing is drained."""

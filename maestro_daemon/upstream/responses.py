@@ -98,9 +98,14 @@ class ResponsesUpstream:
                                 return
                             event = _event(name, data)
                             if event is not None:
-                                yield placing.take(event)
-                                if event.type in TERMINAL:
-                                    return
+                                if event.type not in TERMINAL:
+                                    yield placing.take(event)
+                                    continue
+                                try:
+                                    yield event
+                                finally:
+                                    await self._http.finish(answer)
+                                return
                 for name, data in decoder.close():
                     event = _event(name, data)
                     if event is not None:

@@ -91,6 +91,7 @@ class Trial:
     async def ask(self, stream: bool) -> Answered:
         status, headers, body = await self.front.post({"model": MODEL, "input": "Hi", "stream": stream})
         answered = Answered(status, CIMultiDict(headers), body)
+        await self.front.handler.idle()  # the answer was whole before the upstream's connection was seen off
         assert self.front.heard.outcomes.qsize() == 1
         assert self.front.handler.in_flight == 0
         return answered
@@ -211,7 +212,7 @@ async def test_a_lone_targets_refusal_is_an_http_error(
         assert got.headers["x-request-id"]
         if status in (429, 503):
             assert int(got.headers["retry-after"]) >= 1
-        outcome = tried.front.heard.outcomes.get_nowait()
+        outcome = await tried.front.heard.outcomes.get()
         assert (outcome.status, outcome.http_status) == ("refused", status)
 
 
@@ -333,7 +334,7 @@ async def test_a_lone_target_that_fails_before_any_output_ends_as_failed(
         assert got.types == ["created", "in_progress", "error", "failed"]
         assert got.response["error"]["code"] == "server_error"
         assert got.response["output"] == []
-        outcome = tried.front.heard.outcomes.get_nowait()
+        outcome = await tried.front.heard.outcomes.get()
         assert (outcome.status, outcome.http_status) == ("failed", 200)
 
 
@@ -411,7 +412,7 @@ async def test_after_the_first_output_the_stream_ends_as_failed_and_nobody_else_
         assert response["error"]["code"] == "server_error"
         assert [item["id"] for item in response["output"]] == ["msg_upstream"]
         assert not upstream.requests
-        outcome = tried.front.heard.outcomes.get_nowait()
+        outcome = await tried.front.heard.outcomes.get()
         assert (outcome.status, outcome.http_status) == ("failed", 200)
         assert len(outcome.attempts) == 1
 

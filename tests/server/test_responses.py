@@ -310,7 +310,7 @@ async def test_an_outcome_tells_what_happened(front: House, upstream: FakeUpstre
     upstream.play(Stream(*native.text("Hi")), Reply(ANSWER))
     await front.stream()
     await front.post()
-    streamed, whole = (front.heard.outcomes.get_nowait() for _ in range(2))
+    streamed, whole = [await front.heard.outcomes.get() for _ in range(2)]
     for outcome in (streamed, whole):
         assert (outcome.status, outcome.http_status, outcome.target) == ("completed", 200, "first/gpt-test")
         assert outcome.usage == ANSWER["usage"]
@@ -500,7 +500,7 @@ async def test_stopping_ends_each_stream_by_a_terminal_event_and_json_by_a_503(
         assert b"event: response.failed" in streaming.body
         assert streaming.body.count(b"HTTP/1.1") == 1
     assert [(await upstream.left.get()) for _ in range(2)] == ["/v1/responses"] * 2
-    outcomes = [front.heard.outcomes.get_nowait() for _ in range(2)]
+    outcomes = [await front.heard.outcomes.get() for _ in range(2)]
     assert sorted((outcome.status, outcome.http_status) for outcome in outcomes) == [
         ("failed", 200),
         ("refused", 503),

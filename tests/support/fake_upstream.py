@@ -90,6 +90,8 @@ class Received:
     path: str
     headers: Mapping[str, str]
     raw: bytes
+    peer: int = 0
+    """The client's port: the same for requests on one connection."""
 
     @property
     def body(self) -> Any:
@@ -130,7 +132,9 @@ class FakeUpstream:
         self._resume = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        received = Received(request.method, request.path, dict(request.headers), await request.read())
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")[1]
+        received = Received(request.method, request.path, dict(request.headers), await request.read(), peer)
         if request.method == "GET" and request.path.endswith("/models"):
             return web.json_response(self.models)
         if request.method == "GET":

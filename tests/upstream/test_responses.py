@@ -331,3 +331,16 @@ async def test_only_headers_that_may_cross_go_along(upstream: FakeUpstream) -> N
         await asked.complete(request)
     sent = {name.lower() for name in upstream.requests[0].headers}
     assert sent & headers.keys() == {"session-id", "thread-id", "openai-beta", "traceparent"}
+
+
+async def test_a_connection_whose_body_ends_soon_after_the_answer_is_used_again(
+    upstream: FakeUpstream,
+) -> None:
+    frames = native.text("Hello")
+    upstream.play(Stream(*frames, TURN))
+    async with native_at(upstream.url) as asked:
+        for _ in range(3):
+            assert (await stream(asked))[-1].type == "response.completed"
+    ports = {request.peer for request in upstream.requests}
+    assert len(upstream.requests) == 3
+    assert len(ports) == 1
