@@ -103,9 +103,8 @@ def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:
         )
     message = told.message
     if "try again in" not in message:
-        message = (
-            f"{message}{'' if message.endswith(('.', '!', '?')) else '.'} Please try again in {seconds}s."
-        )
+        stop = "" if message.endswith((".", "!", "?")) else "."
+        message = f"{message}{stop} Please try again in {seconds}s."
     return AttemptsExhausted(
         message,
         status=429,

@@ -12,6 +12,7 @@ from maestro_daemon.plugin import (
     ChatUpstream,
     HttpUpstream,
     Model,
+    Reply,
     ResponseEvent,
     ResponseRequest,
     UpstreamRefused,
@@ -32,9 +33,7 @@ class Chat:
         self._upstream = ChatUpstream(http)
         self._effortless: set[str] = set()
 
-    async def complete(
-        self, request: ResponseRequest, dialect: ChatDialect, facts: Model | None
-    ) -> dict[str, Any]:
+    async def complete(self, request: ResponseRequest, dialect: ChatDialect, facts: Model | None) -> Reply:
         """The whole answer. `facts` is what is known of the model. Raises as `stream`."""
         while True:
             try:

@@ -11,6 +11,7 @@ from typing import Any
 from maestro_daemon.plugin import (
     HttpUpstream,
     Model,
+    Reply,
     ResponseEvent,
     ResponseRequest,
     UpstreamBroken,
@@ -72,7 +73,7 @@ class EmbeddedProvider:
         """The one model, once it is loaded. Raises `ProviderUnavailable` if that cannot be."""
         return [(await self._reached()).model]
 
-    async def complete(self, request: ResponseRequest) -> dict[str, Any]:
+    async def complete(self, request: ResponseRequest) -> Reply:
         """The fold of the stream."""
         reach = await self._reached()
         self._refuse_others(request.model, reach.model)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 from typing import Any
 
-from maestro_daemon.plugin import Accepted, Provider, ResponseEvent, ResponseRequest
+from maestro_daemon.plugin import Accepted, Provider, Reply, ResponseEvent, ResponseRequest
 from tests.support.oracle import check_stream
 from tests.support.playbook import preamble
 
@@ -21,3 +22,11 @@ async def answer_of(provider: Provider, request: ResponseRequest) -> dict[str, A
     accepted, *events = await events_of(provider, request)
     assert isinstance(accepted, Accepted)
     return check_stream([*preamble(request), *events])
+
+
+async def whole_answer(provider: Provider, request: ResponseRequest) -> dict[str, Any]:
+    """The Response that `provider` gives to a client that wants no stream."""
+    reply = await provider.complete(request)
+    assert isinstance(reply, Reply)
+    response: dict[str, Any] = json.loads(reply.body)
+    return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -76,9 +77,21 @@ async def test_a_stream_of_chunks_becomes_a_stream_of_events(upstream: FakeUpstr
 async def test_the_json_answer_is_the_fold_of_the_stream(upstream: FakeUpstream) -> None:
     upstream.play(Stream(*HELLO))
     async with chat_at(upstream.url) as asked:
-        response = await asked.complete(wanted(), ChatDialect())
+        reply = await asked.complete(wanted(), ChatDialect())
+    response = json.loads(reply.body)
     assert said(response) == "Hello"
     assert upstream.requests[0].body["stream"] is True
+
+
+async def test_the_json_answer_bears_the_headers_that_the_stream_would(upstream: FakeUpstream) -> None:
+    upstream.play(Stream(*HELLO, headers={"x-ratelimit-remaining-requests": "7"}))
+    async with chat_at(upstream.url) as asked:
+        reply = await asked.complete(wanted(), ChatDialect())
+        async with aclosing(asked.stream(wanted(), ChatDialect())) as events:
+            accepted = await anext(events)
+    assert isinstance(accepted, Accepted)
+    for headers in (reply.headers, accepted.headers):
+        assert headers["x-ratelimit-remaining-requests"] == "7"
 
 
 @pytest.mark.parametrize("size", [1, 5, 40])
@@ -235,7 +248,7 @@ async def test_a_conversation_is_compacted_and_goes_on_from_its_summary(upstream
     upstream.play(Stream(*chat.text("The user is Ada.")))
     async with chat_at(upstream.url) as asked:
         streamed = check_stream(passed(await events_of(asked, request), request))
-        folded = await asked.complete(request, ChatDialect())
+        folded = json.loads((await asked.complete(request, ChatDialect())).body)
     for response in (streamed, folded):
         (item,) = response["output"]
         assert item["type"] == "compaction"

@@ -26,7 +26,7 @@ from maestro_daemon.plugin import (
 from maestro_local import local_provider
 from maestro_local.embedded_provider import EmbeddedProvider
 from maestro_local.options import LocalOptions
-from tests.support.local_answers import answer_of
+from tests.support.local_answers import answer_of, whole_answer
 from tests.support.playbook import a_request
 from tests.support.processes import gone
 
@@ -57,7 +57,7 @@ async def test_it_streams_and_answers_json_of_one_fold(tiny_gguf: Path, runtime_
     async with embedded(tiny_gguf, context=2048) as provider:
         request = a_request(max_output_tokens=30, temperature=0).aimed_at("tiny")
         streamed = await answer_of(provider, request)
-        whole = await provider.complete(request)
+        whole = await whole_answer(provider, request)
         assert streamed["output"][0]["content"] == whole["output"][0]["content"]
         assert streamed["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
 

@@ -24,7 +24,7 @@ from maestro_local.options import LocalOptions
 from maestro_local.server_provider import ServerProvider
 from tests.support.core import passed
 from tests.support.llama_server import LlamaServer, llama_server
-from tests.support.local_answers import answer_of, events_of
+from tests.support.local_answers import answer_of, events_of, whole_answer
 from tests.support.playbook import a_request
 
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
@@ -60,7 +60,7 @@ async def test_it_streams_whole_valid_answers(tiny_gguf: Path) -> None:
 async def test_requests_one_after_another_survive_its_closed_connections(tiny_gguf: Path) -> None:
     async with llama_server(tiny_gguf) as server, provider_of(server) as provider:
         for _ in range(8):
-            whole = await provider.complete(a_request(max_output_tokens=16).aimed_at("tiny"))
+            whole = await whole_answer(provider, a_request(max_output_tokens=16).aimed_at("tiny"))
             assert whole["object"] == "response"
 
 

@@ -26,7 +26,7 @@ from maestro_local import local_provider
 from maestro_local.options import LocalOptions
 from maestro_local.server_provider import ServerProvider
 from tests.support import native
-from tests.support.local_answers import answer_of, events_of
+from tests.support.local_answers import answer_of, events_of, whole_answer
 from tests.support.playbook import a_request
 from tests.support.recorded_servers import (
     LM_STUDIO,
@@ -346,7 +346,7 @@ async def test_an_effort_that_the_model_refuses_is_left_out_from_then_on(words: 
         server.say(*TEXT)
         server.say(*TEXT)
         for _ in range(2):
-            answer = await answer_of(provider, request) if stream else await provider.complete(request)
+            answer = await answer_of(provider, request) if stream else await whole_answer(provider, request)
             assert answer["output"][0]["content"][0]["text"] == "Hello"
         assert [chat.get("reasoning_effort") for chat in server.chats] == ["medium", None, None]
 
