@@ -450,8 +450,9 @@ async def test_llama_cpps_own_responses_get_every_digit_beside_its_own_field() -
         "GET /v1/models": {"data": [{"id": "m", "owned_by": "llamacpp"}]},
         "POST /v1/responses": lambda said: sent.append(said) or answer,
     }
-    raw = b'{"model":"m","input":"Hi","stream":true,"seed":%d}' % 2**70
-    body = {**json.loads(raw), "seed": float(2**70)}  # as the edge reads it
+    big = 2**70 + 1  # no float is equal to it
+    raw = b'{"model":"m","input":"Hi","stream":true,"seed":%d}' % big
+    body = {**json.loads(raw), "seed": float(big)}  # as the edge reads it
     request = ResponseRequest(body, "m", "m", stream=True, text=raw)
     async with recorded(llama_cpp, dialect="responses") as (_, provider):
         assert [event.type for event in await events_of(provider, request)][1:] == ["response.done"]
