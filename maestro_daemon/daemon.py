@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -271,19 +272,21 @@ def _tls(config: Config) -> ssl.SSLContext | None:
 
 
 def _base_url(address: Any, *, tls: bool) -> str:
-    host, port = address[0], address[1]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{shown}:{port}/v1"
+    return f"{'https' if tls else 'http'}://{_authority(address[0], address[1])}/v1"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    where = _authority(host, port)
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use by another program: stop it, or set another [server] port."
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror):
-        reason = f"the name {host} is not known"
-    return (
-        f"Cannot listen on {host}:{port}: {reason}. "
-        "Another program may be using it; set [server] port, or stop that program."
-    )
+        reason = "the name is not known"
+    return f"Cannot listen on {where}: {reason}; set another [server] host or port."
 
 
 @contextlib.contextmanager

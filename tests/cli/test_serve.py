@@ -111,8 +111,19 @@ def test_a_port_in_use_is_one_sentence(place: Place, taken: int) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert f"127.0.0.1:{taken}" in line
-    assert "in use" in line
+    assert line == (
+        f"Error: 127.0.0.1:{taken} is in use by another program: stop it, or set another [server] port."
+    )
+
+
+def test_a_host_that_is_not_there_is_not_blamed_on_another_program(place: Place) -> None:
+    place.write('[server]\nhost = "nowhere.invalid"\nport = 8787\n[clients.one]\nkey = "k"\n')
+    done = place.run("serve", "--log-level", "error")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: Cannot listen on nowhere.invalid:8787: the name is not known; "
+        "set another [server] host or port.\n"
+    )
 
 
 def test_a_wrong_configuration_ends_with_78_and_a_line_per_fault(place: Place) -> None:
