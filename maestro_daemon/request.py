@@ -45,16 +45,30 @@ class ResponseRequest:
     response_id: str = field(default_factory=new_response_id)
     created_at: int = field(default_factory=lambda: int(time.time()))
     text: bytes | None = field(default=None, repr=False)
+    _item_types: frozenset[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def previous_response_id(self) -> str | None:
         """The response that this one continues, by the id that the receiver of this object knows."""
         return self.body.get("previous_response_id")
 
+    def item_types(self) -> frozenset[Any]:
+        """The types of the input's items, None for those without one; empty where the input is a text.
+
+        Several look for items of their own in long histories: this is found once.
+        """
+        types = self._item_types
+        if types is None:
+            items = self.body.get("input")
+            listed = items if isinstance(items, list) else ()
+            types = frozenset([_type_of(item) for item in listed])
+            self._item_types = types
+        return types
+
     def aimed_at(self, model: str, **changes: Any) -> Self:
         """The same request for one target: `model` is the upstream's id, `changes` replace body fields."""
         body = {**self.body, "model": model, **changes}
-        return self.__class__(
+        aimed = self.__class__(
             body,
             model,
             self.asked_model,
@@ -66,6 +80,9 @@ class ResponseRequest:
             self.created_at,
             None if changes else self._text_for(model),
         )
+        if "input" not in changes:
+            aimed._item_types = self._item_types
+        return aimed
 
     def _text_for(self, model: str) -> bytes | None:
         """`text` with the model's name replaced, if it begins with it, as most do; else None.
@@ -80,3 +97,8 @@ class ResponseRequest:
         if head is None or not self.text.startswith(asked, head.end()):
             return None
         return self.text[: head.end()] + orjson.dumps(model) + self.text[head.end() + len(asked) :]
+
+
+def _type_of(item: Any) -> Any:
+    type = item.get("type") if item.__class__ is dict else None
+    return type if type.__class__ is str else None

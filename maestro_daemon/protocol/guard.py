@@ -8,6 +8,7 @@ read once, since a payload that is not JSON would end a client's stream with a t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from maestro_daemon.errors import MaestroError, UpstreamBroken
-from maestro_daemon.events import PREAMBLE, TERMINAL, DeltaBurst, ResponseEvent
+from maestro_daemon.events import DELTAS, PREAMBLE, TERMINAL, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
@@ -32,7 +33,10 @@ Emit = Callable[[str, bytes], None]
 EmitBurst = Callable[[str, Sequence[bytes]], None]
 """Takes the type and the payloads of events that follow each other."""
 
+_REQUIRED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "usage"})
+"""Fields of which a poor upstream's final Response lacks one at least, if it lacks any."""
 _NUMBER_KEY: Final = b'"sequence_number"'
+_NUMBER: Final = re.compile(rb"[ \t]*:[ \t]*(\d+)")
 
 
 class Guard:
@@ -190,8 +194,9 @@ class Guard:
             raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
         known = items.stable_id(index)
         if known is None or data.get("item_id") == known:
-            numbered = data.get("sequence_number") == self._next and data.get("type") == type
-            self._run = items.run(type, index, data, payload, self._next) if numbered else None
+            if type in DELTAS:
+                numbered = data.get("sequence_number") == self._next and data.get("type") == type
+                self._run = items.run(type, index, data, payload, self._next) if numbered else None
             return None
         return known if "item_id" in data or type in BEARS_ITEM_ID else None
 
@@ -239,6 +244,9 @@ class Guard:
         elif status != "completed" and response.get("status") != status:
             response["completed_at"] = None
         response["status"] = status
+        if not response.keys() >= _REQUIRED:
+            own = response_object(self._request, store=self._store)
+            response = {**{name: own[name] for name in own if name not in response}, **response}
         self._finish(f"response.{status}", response, data)
 
     def _finish(self, type: str, response: dict[str, Any], data: Mapping[str, Any] | None = None) -> None:
@@ -282,9 +290,8 @@ def _rewritten(payload: bytes, type: str, number: int, item_id: str | None = Non
 def _renumbered(payload: bytes, type: str, old: Any, new: int) -> bytes:
     """`payload` with its top-level sequence_number set to `new`, all other bytes kept if that is safe."""
     if old.__class__ is int:
-        at = payload.find(_NUMBER_KEY)
-        value = b":%d" % old
-        start = at + len(_NUMBER_KEY)
-        if payload.startswith(value, start) and payload.find(_NUMBER_KEY, start) < 0:
-            return b"%b:%d%b" % (payload[:start], new, payload[start + len(value) :])
+        start = payload.find(_NUMBER_KEY) + len(_NUMBER_KEY)
+        said = _NUMBER.match(payload, start)
+        if said is not None and said[1] == b"%d" % old and payload.find(_NUMBER_KEY, start) < 0:
+            return b"%b%d%b" % (payload[: said.start(1)], new, payload[said.end(1) :])
     return _rewritten(payload, type, new)

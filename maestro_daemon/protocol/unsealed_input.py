@@ -14,7 +14,7 @@ from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.sealed_reasoning import is_sealed
 from maestro_daemon.request import ResponseRequest
 
-_SEALED_KINDS: Final = ("reasoning", "compaction")
+_SEALED_KINDS: Final = frozenset({"reasoning", "compaction"})
 
 
 def unsealed(request: ResponseRequest) -> tuple[ResponseRequest, tuple[str, ...]]:
@@ -22,8 +22,7 @@ def unsealed(request: ResponseRequest) -> tuple[ResponseRequest, tuple[str, ...]
 
     A request that holds none is returned as it is.
     """
-    items = request.body.get("input")
-    if not isinstance(items, list) or not any(_is_sealed(item) for item in items):
+    if _SEALED_KINDS.isdisjoint(request.item_types()) or not any(map(_is_sealed, request.body["input"])):
         return request, ()
     request = exact(request)
     kept: list[Any] = []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
 from maestro_daemon.routing.plan import Target
+
+_SWAPPED: Final = frozenset({"item_reference", "reasoning", None})
+"""Types of input items that some target may have to get in another form."""
 
 
 def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> tuple[Target, ...]:
@@ -42,10 +45,9 @@ def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[Res
     That are item references which nobody can resolve, and reasoning that the target would look up by its id
     although another provider made it.
     """
-    items = request.body.get("input")
     previous = request.previous_response_id
     origin = None if previous is None else memory.origin(request.client, previous)
-    swaps = _swaps(request, items, target, memory) if isinstance(items, list) else {}
+    swaps = {} if _SWAPPED.isdisjoint(request.item_types()) else _swaps(request, target, memory)
     if origin is None and not swaps:
         sent = request.aimed_at(target.model)
         # A body that is to be written anew must have every digit.
@@ -67,13 +69,11 @@ def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[Res
     return request.aimed_at(target.model, **changes), dropped
 
 
-def _swaps(
-    request: ResponseRequest, items: Sequence[Any], target: Target, memory: Memory
-) -> dict[int, dict[str, Any] | None]:
+def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int, dict[str, Any] | None]:
     """What takes the place of items, by their indexes; None where nothing can."""
     swaps: dict[int, dict[str, Any] | None] = {}
     keeps = target.keeps_responses
-    for index, item in enumerate(items):
+    for index, item in enumerate(request.body["input"]):
         if not isinstance(item, dict):
             continue
         kind = item.get("type")

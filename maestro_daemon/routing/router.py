@@ -15,6 +15,7 @@ from maestro_daemon.errors import NO_HEADERS, CatalogueUnread, MaestroError, Ups
 from maestro_daemon.events import DELTAS, Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.splice import Splice
+from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.notices import Attempt
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
@@ -113,7 +114,9 @@ class Router:
                 completed = _read_reply(await target.provider.complete(sent), target)
                 attempt.first_output_after = self._clock() - began
                 return self._settled(request, target, completed)
-            except Exception as error:  # noqa: BLE001  (a plugin may raise anything; it fails this attempt alone)
+            except FAILURES as error:  # a plugin may raise anything; it fails this attempt alone
+                if ends_this_task(error):
+                    raise
                 attempt.error = self._failed(error, attempt)
                 failures.append(attempt.error)
                 if is_clients_fault(attempt.error):
@@ -176,7 +179,9 @@ class Router:
                                 break
                 splice.end()
                 return
-            except Exception as error:
+            except FAILURES as error:
+                if ends_this_task(error):
+                    raise
                 attempt.error = self._failed(error, attempt)
                 if splice.committed:
                     raise attempt.error from error
@@ -212,10 +217,12 @@ class Router:
     def _aim(self, request: ResponseRequest, target: Target) -> ResponseRequest:
         sent, dropped = aimed(request, target, self._memory)
         if dropped:
-            _log.warning("item_reference dropped: unknown here", items=dropped[:20], count=len(dropped))
+            _log.warning(
+                "input items dropped: not known to the target", items=dropped[:20], count=len(dropped)
+            )
         return sent
 
-    def _failed(self, error: Exception, attempt: Attempt) -> MaestroError:
+    def _failed(self, error: BaseException, attempt: Attempt) -> MaestroError:
         """Log a failed attempt; what is no `MaestroError` is a defect of the plugin, and named so."""
         if isinstance(error, MaestroError):
             _log.warning(

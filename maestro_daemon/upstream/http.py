@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import urllib.request
 from collections.abc import Mapping
 from ssl import SSLError
 from types import TracebackType
@@ -24,6 +23,7 @@ from maestro_daemon.errors import (
 )
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.upstream.idle_watch import IdleWatch
+from maestro_daemon.upstream.proxies import proxy_for
 
 _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
@@ -37,23 +37,17 @@ _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
 _SURELY_SENT: Final = 128 * 1024
 """Bytes of a body that a socket takes at once; sending more can stall, and aiohttp has no timer for it."""
+_CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
+_SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
 _CONNECTION_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
-def _is_loopback(url: URL) -> bool:
-    host = url.host or ""
-    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
-
-
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy that the environment names for `url`; never one for loopback.
-
-    aiohttp's own `trust_env` is left off: it reads netrc on each request, and captures loopback too.
-    """
-    if url.host is None or _is_loopback(url) or urllib.request.proxy_bypass(url.host):
-        return None
-    proxy = urllib.request.getproxies().get(url.scheme)
-    return URL(proxy) if proxy else None
+def _credentials(headers: Mapping[str, str]) -> tuple[bytes, ...]:
+    """What stands in `headers` and may stand nowhere else: some servers repeat the key that they refuse."""
+    shown = (
+        value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _CREDENTIAL_HEADERS
+    )
+    return tuple(each.encode() for each in shown if len(each) >= _SHORTEST_CREDENTIAL)
 
 
 class HttpUpstream:
@@ -85,13 +79,14 @@ class HttpUpstream:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
         self._headers = {hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "maestro-daemon", **headers}
+        self._credentials = _credentials(self._headers)
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_read=first_byte_timeout
         )
         self._first_byte_timeout = first_byte_timeout
         self._until_headers = connect_timeout + 2 * first_byte_timeout
         self._idle_timeout = idle_timeout
-        self._proxy = None if unix_socket else _proxy_for(URL(self.base_url))
+        self._proxy = None if unix_socket else proxy_for(URL(self.base_url))
         self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
         self._max_waiting = max_waiting
         self._waiting = 0
@@ -265,6 +260,8 @@ class HttpUpstream:
                 f"{self.provider} answered HTTP {answer.status}, a redirect; check its base_url.",
                 status=answer.status,
             )
+        for credential in self._credentials:
+            body = body.replace(credential, b"***")
         return error_body.refusal(
             answer.status, body, provider=self.provider, headers=lower_case(answer.headers)
         )

@@ -441,6 +441,13 @@ def test_renumbering_touches_the_events_own_number_alone(extra: Event) -> None:
     assert json.loads(sent[2].payload) == {**event, "sequence_number": 2}
 
 
+@pytest.mark.parametrize("between", [":", ": ", " : ", "\t:  "])
+def test_renumbering_keeps_every_other_byte_however_the_event_is_laid_out(between: str) -> None:
+    laid_out = f'{{"type": "response.something.new", "sequence_number"{between}40, "x": 1.10}}'
+    sent = passed([ResponseEvent("response.something.new", laid_out.encode()), named(HELLO[-1])])
+    assert sent[2].payload.decode() == laid_out.replace("40", "2")
+
+
 def test_a_giant_payload_passes_as_it_is() -> None:
     delta = {**HELLO[4], "delta": "x" * 5_000_000}
     sent = passed([*(named(event) for event in HELLO[:4]), named(delta)])

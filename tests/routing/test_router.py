@@ -141,6 +141,11 @@ BEFORE_OUTPUT: list[tuple[str, Callable[[], Scripted]]] = [
     ),
     ("garbage", lambda: Scripted(Accepted(), ResponseEvent("response.x", b"\xff"), reply=b"\xff")),
     ("a defect of the plugin", lambda: Scripted(KeyError("oops"), reply=KeyError("oops"))),
+    (
+        "a plugin that cancels itself",
+        lambda: Scripted(Accepted(), asyncio.CancelledError(), reply=asyncio.CancelledError()),
+    ),
+    ("a plugin that exits", lambda: Scripted(SystemExit(3), reply=SystemExit(3))),
     ("not a response", lambda: Scripted(ResponseEvent("response.completed", b"{}"), reply=[1])),
 ]
 
@@ -302,5 +307,5 @@ async def test_a_dropped_reference_is_logged_by_its_id(logged: list[MutableMappi
     body = {**bench.request.body, "input": [{"type": "item_reference", "id": "msg_gone"}]}
     request = ResponseRequest(body=body, model="r", asked_model="r")
     await bench.router.complete(request, bench.progress)
-    (line,) = [line for line in logged if "item_reference" in line["event"]]
+    (line,) = [line for line in logged if line["event"].startswith("input items dropped")]
     assert line["items"] == ["msg_gone"]

@@ -464,7 +464,7 @@ async def test_a_reference_is_an_item_for_a_translated_target_and_itself_for_its
         items = [{"role": "user", "content": "a"}, REFERENCE, {"type": "item_reference", "id": "msg_unknown"}]
         await front.post({"model": "home/m", "input": items})
         assert home.bodies[-1]["input"] == [items[0], native.message("Hi")]
-        (line,) = [line for line in logged if "item_reference" in line["event"]]
+        (line,) = [line for line in logged if line["event"].startswith("input items dropped")]
         assert line["items"] == ["msg_unknown"]
         upstream.play(Reply(ANSWER))
         await front.post({"model": "first/gpt-test", "input": items})

@@ -270,6 +270,16 @@ async def test_refused_credentials_are_their_own_kind(status: int) -> None:
     assert error.status == status
 
 
+async def test_a_key_that_the_upstream_repeats_goes_no_further() -> None:
+    body = b'{"error": {"message": "Incorrect key: hidden-key-1, Bearer hidden-key-1"}}'
+    async with (
+        raw_upstream([READ, answer(body, "401 X")]) as raw,
+        http(raw.url, headers={"Authorization": "Bearer hidden-key-1"}) as upstream,
+    ):
+        error = await failure(upstream)
+    assert error.message == "Incorrect key: ***, Bearer ***"
+
+
 @pytest.mark.parametrize(
     ("script", "status", "said"),
     [
