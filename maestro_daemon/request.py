@@ -53,7 +53,7 @@ class ResponseRequest:
         return self.body.get("previous_response_id")
 
     def item_types(self) -> frozenset[Any]:
-        """The types of the input's items, None for those without one; empty where the input is a text.
+        """The types of the input's items, None for those without a usable one; empty for a text as input.
 
         Several look for items of their own in long histories: this is found once.
         """
@@ -61,7 +61,12 @@ class ResponseRequest:
         if types is None:
             items = self.body.get("input")
             listed = items if isinstance(items, list) else ()
-            types = frozenset([_type_of(item) for item in listed])
+            types = frozenset(
+                [
+                    type if item.__class__ is dict and (type := item.get("type")).__class__ is str else None
+                    for item in listed
+                ]
+            )
             self._item_types = types
         return types
 
@@ -97,8 +102,3 @@ class ResponseRequest:
         if head is None or not self.text.startswith(asked, head.end()):
             return None
         return self.text[: head.end()] + orjson.dumps(model) + self.text[head.end() + len(asked) :]
-
-
-def _type_of(item: Any) -> Any:
-    type = item.get("type") if item.__class__ is dict else None
-    return type if type.__class__ is str else None

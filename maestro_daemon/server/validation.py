@@ -53,8 +53,7 @@ def parse_request(
     model = _model(body)
     check_fields("", body, _CHECKS)
     _check_state(body)
-    _check_input(body.get("input"))
-    return ResponseRequest(
+    request = ResponseRequest(
         body=body,
         model=model,
         asked_model=model,
@@ -64,6 +63,8 @@ def parse_request(
         request_id=request_id,
         text=raw if faithful else None,
     )
+    _check_input(body.get("input"), request.item_types())
+    return request
 
 
 def _model(body: Mapping[str, Any]) -> str:
@@ -113,11 +114,13 @@ def _check_state(body: Mapping[str, Any]) -> None:
         )
 
 
-def _check_input(given: Any) -> None:
+def _check_input(given: Any, types: frozenset[Any]) -> None:
     if given is None or isinstance(given, str):
         return
     if not isinstance(given, list):
         raise invalid_type("input", "a string or an array of input items", given)
+    if None not in types and "" not in types:
+        return
     for index, item in enumerate(given):
         if not isinstance(item, dict):
             raise invalid_type(f"input[{index}]", "an object", item)
