@@ -30,6 +30,7 @@ def npm_packages(name: str, *packages: str) -> Path:
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as half:
         install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
+        install += ["--fetch-retries=2", "--fetch-retry-maxtimeout=10000", "--fetch-timeout=60000"]
         result = subprocess.run(
             [*install, "--prefix", half, *packages], capture_output=True, text=True, timeout=300, check=False
         )
