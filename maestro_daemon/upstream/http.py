@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Mapping
 from ssl import SSLError
-from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
@@ -22,6 +21,7 @@ from maestro_daemon.errors import (
     UpstreamUnreachable,
 )
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.upstream.exchange import Exchange
 from maestro_daemon.upstream.idle_watch import IdleWatch
 from maestro_daemon.upstream.proxies import proxy_for
 
@@ -117,14 +117,14 @@ class HttpUpstream:
 
     def request(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
-    ) -> _Exchange:
+    ) -> Exchange:
         """For ``async with``: ask, and give the answer once its status is known to be 2xx.
 
         The connection ends with the block. Raises `UpstreamUnreachable`, `UpstreamRefused` (its body read,
         with the upstream's own message) and, for errors while the caller reads the body inside the block,
         `UpstreamBroken`.
         """
-        return _Exchange(self, method, path, body, headers)
+        return Exchange(self, method, path, body, headers)
 
     async def get_json(self, path: str, *, headers: Mapping[str, str] = NO_HEADERS) -> Any:
         """The parsed JSON of ``GET base_url + path``. Raises as `request`; `UpstreamBroken` if it is none."""
@@ -299,44 +299,6 @@ class HttpUpstream:
 def _os_reason(error: OSError) -> str:
     # asyncio puts the address where the system's text belongs
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "the connection failed"
-
-
-class _Exchange:
-    """One request and its answer, for ``async with``."""
-
-    __slots__ = ("_answer", "_asked", "_owes_slot", "_upstream", "_watch")
-
-    def __init__(
-        self, upstream: HttpUpstream, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> None:
-        self._upstream = upstream
-        self._asked = (method, path, body, headers)
-        self._owes_slot = False
-        self._answer: aiohttp.ClientResponse
-        self._watch: IdleWatch
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        self._owes_slot = await self._upstream.take_slot()
-        try:
-            self._answer = await self._upstream.open(*self._asked)
-        except BaseException:
-            if self._owes_slot:
-                self._upstream.give_slot()
-            raise
-        self._watch = self._upstream.watch(self._answer)
-        return self._answer
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._watch.stop()
-        self._upstream.close(self._answer)
-        if self._owes_slot:
-            self._upstream.give_slot()
-        if self._watch.silent and isinstance(error, Exception):
-            raise self._upstream.silent() from error
-        if isinstance(error, aiohttp.ClientError | OSError):
-            raise self._upstream.broken() from error
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
