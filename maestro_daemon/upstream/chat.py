@@ -131,7 +131,7 @@ class ChatUpstream:
             raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
 
     def _chunk(self, name: str, data: bytes) -> Any:
-        chunk = self._parsed(data)
+        chunk = self._parsed(self._http.masked(data) if b'"error"' in data or name == "error" else data)
         if name == "error" and isinstance(chunk, Mapping) and not chunk.get("error"):
             return {"error": chunk}
         return chunk

@@ -243,6 +243,12 @@ class HttpUpstream:
             self._pooled_until = self._loop.time() + _POOLED_FOR
         answer.release()
 
+    def masked(self, said: bytes) -> bytes:
+        """What the upstream says of a failure, without the credentials that it was shown."""
+        for credential in self._credentials:
+            said = said.replace(credential, b"***")
+        return said
+
     def watch(self, answer: aiohttp.ClientResponse) -> IdleWatch:
         """Begin to look for silence in `answer`."""
         return IdleWatch(answer, self._idle_timeout, self._loop)
@@ -260,8 +266,7 @@ class HttpUpstream:
                 f"{self.provider} answered HTTP {answer.status}, a redirect; check its base_url.",
                 status=answer.status,
             )
-        for credential in self._credentials:
-            body = body.replace(credential, b"***")
+        body = self.masked(body)
         return error_body.refusal(
             answer.status, body, provider=self.provider, headers=lower_case(answer.headers)
         )

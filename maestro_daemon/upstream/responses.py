@@ -31,6 +31,7 @@ CARRIED: Final = (
 """The client's headers that any native upstream may get, by the beginning of their names."""
 
 _DONE: Final = b"[DONE]"
+_FAILURES: Final = frozenset({"error", "response.failed"})
 _NAME: Final = itemgetter(0)
 _log: Final = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ class ResponsesUpstream:
                         for _, data in records:
                             if data == _DONE:
                                 return
-                            event = _event(name, data)
+                            event = self._event(name, data)
                             if event is not None:
                                 if event.type not in TERMINAL:
                                     yield placing.take(event)
@@ -107,11 +108,18 @@ class ResponsesUpstream:
                                     await self._http.finish(answer)
                                 return
                 for name, data in decoder.close():
-                    event = _event(name, data)
+                    event = self._event(name, data)
                     if event is not None:
                         yield placing.take(event)
             except sse.RecordTooLarge as error:
                 raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
+
+    def _event(self, name: str, data: bytes) -> ResponseEvent | None:
+        """As `_event_of`; what an upstream says of a failure may repeat the key that it was shown."""
+        event = _event_of(name, data)
+        if event is not None and event.type in _FAILURES:
+            return ResponseEvent(event.type, self._http.masked(event.payload))
+        return event
 
     def _whole(self, body: bytes) -> ResponseEvent:
         """The terminal event of an answer that came as one JSON object."""
@@ -139,7 +147,7 @@ class ResponsesUpstream:
         return {name: value for name, value in request.headers.items() if name.startswith(self._carries)}
 
 
-def _event(name: str, data: bytes) -> ResponseEvent | None:
+def _event_of(name: str, data: bytes) -> ResponseEvent | None:
     """The event of one SSE record; None for ``[DONE]`` and for what is no event of this dialect."""
     if not data or data == _DONE:
         return None

@@ -259,3 +259,9 @@ async def test_a_conversation_is_compacted_and_goes_on_from_its_summary(upstream
         await events_of(asked, wanted(input=[item, {"role": "user", "content": "Who am I?"}]))
     said = [message["content"] for message in upstream.requests[-1].body["messages"]]
     assert said == ["Summary of the conversation up to here:\n\nThe user is Ada.", "Who am I?"]
+
+
+async def test_a_key_in_an_error_chunk_goes_no_further(upstream: FakeUpstream) -> None:
+    chunk = b'data: {"error": {"message": "Incorrect key: hidden-key-1"}}\n\n'
+    error = await failed(upstream, chunk, headers={"authorization": "Bearer hidden-key-1"})
+    assert error.message == "Incorrect key: ***"

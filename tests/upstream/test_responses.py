@@ -344,3 +344,13 @@ async def test_a_connection_whose_body_ends_soon_after_the_answer_is_used_again(
     ports = {request.peer for request in upstream.requests}
     assert len(upstream.requests) == 3
     assert len(ports) == 1
+
+
+async def test_a_key_in_an_error_event_goes_no_further(upstream: FakeUpstream) -> None:
+    told = {"type": "error", "error": {"message": "Incorrect key: hidden-key-1", "code": "invalid_api_key"}}
+    upstream.play(Stream(native.frame(told)))
+    async with native_at(upstream.url, headers={"authorization": "Bearer hidden-key-1"}) as asked:
+        event = (await stream(asked))[-1]
+    assert event.type == "error"
+    assert b"Incorrect key: ***" in event.payload
+    assert b"hidden-key-1" not in event.payload
