@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pluggy
 from pydantic import BaseModel
@@ -20,8 +20,12 @@ hookspec = pluggy.HookspecMarker("maestro_daemon")
 hookimpl = pluggy.HookimplMarker("maestro_daemon")
 
 Options = TypeVar("Options", bound=BaseModel)
-Factory = Callable[[str, Any], Provider]
-"""``factory(name, options)`` makes the provider ``[providers.NAME]``. Called on the loop: must not block."""
+Factory = Callable[..., Provider]
+"""``factory(name, options)`` makes the provider ``[providers.NAME]``. Called on the loop: must not block.
+
+One with a parameter named ``state_directory`` also gets the `pathlib.Path` of the folder where it may keep
+what must outlive the process; the folder need not exist yet.
+"""
 
 Register = Callable[[str, type[BaseModel], Factory], None]
 """``register(kind, options_model, factory)``: the pydantic model validates the provider's TOML table."""

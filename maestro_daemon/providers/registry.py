@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -25,6 +26,7 @@ from maestro_daemon.providers.hookspecs import Factory
 from maestro_daemon.providers.installed import GROUP, entry_points
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.providers.provider import Provider
+from maestro_daemon.providers.state_directory import default_path
 from maestro_daemon.request import ResponseRequest
 
 if TYPE_CHECKING:
@@ -143,14 +145,17 @@ class Registry:
         kinds = self._admit(plugin, name)
         self._rows[name] = PluginRow(name, "", "", "loaded", kinds, load_seconds=time.perf_counter() - began)
 
-    def build(self, name: str, kind: str, options: BaseModel) -> Provider:
+    def build(
+        self, name: str, kind: str, options: BaseModel, *, state_directory: Path | None = None
+    ) -> Provider:
         """Make the provider ``[providers.NAME]`` of that kind.
 
+        `state_directory` is where it may keep what must outlive the process; None means the usual one.
         Raises `ProviderUnavailable` if its plugin fails to.
         """
         known = self._kinds[kind]
         try:
-            provider = known.factory(name, options)
+            provider = _made(known.factory, name, options, state_directory)
         except MaestroError:
             raise
         except (Exception, SystemExit) as error:
@@ -250,6 +255,19 @@ class Registry:
                     raise PluginBroken(f"{caller.name} must be a plain function, not async")
                 if caller.name in _NOTICES and (implementation.hookwrapper or implementation.wrapper):
                     raise PluginBroken(f"{caller.name} is a notice and cannot be wrapped")
+
+
+def _made(factory: Factory, name: str, options: BaseModel, state_directory: Path | None) -> Provider:
+    if not _takes_state_directory(factory):
+        return factory(name, options)
+    return factory(name, options, state_directory=state_directory or default_path())
+
+
+def _takes_state_directory(factory: Factory) -> bool:
+    try:
+        return "state_directory" in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # a callable that says nothing of its parameters
+        return False
 
 
 def _row(entry_point: EntryPoint, state: Literal["loaded", "disabled", "broken"]) -> PluginRow:

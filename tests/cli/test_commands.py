@@ -216,7 +216,11 @@ def test_config_example_loads(place: Place, run: Run) -> None:
 def test_plugins_lists_those_that_are_disabled(place: Place, run: Run) -> None:
     place.write('[plugins]\ndisabled = ["openai"]\n')
     rows = json.loads(run("plugins", "--json").stdout)["plugins"]
-    assert {row["name"]: row["state"] for row in rows} == {"local": "loaded", "openai": "disabled"}
+    assert {row["name"]: row["state"] for row in rows} == {
+        "copilot": "loaded",
+        "local": "loaded",
+        "openai": "disabled",
+    }
     assert "disabled" in run("plugins").stdout
 
 
