@@ -131,9 +131,13 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """The upstream answered with an error: `status` is its own, as are message, type, param and code."""
+    """The upstream answered with an error: `status` is its own, as are message, type, param and code.
+
+    `body` is the answer as it came, for whoever knows more of its fields; b"" where there is none.
+    """
 
     default_code = None
+    body: bytes = b""
 
 
 class CredentialsRefused(UpstreamRefused):

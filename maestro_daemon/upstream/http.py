@@ -267,9 +267,11 @@ class HttpUpstream:
                 status=answer.status,
             )
         body = self.masked(body)
-        return error_body.refusal(
+        refusal = error_body.refusal(
             answer.status, body, provider=self.provider, headers=lower_case(answer.headers)
         )
+        refusal.body = body
+        return refusal
 
     def _unreachable(self, error: Exception) -> MaestroError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
