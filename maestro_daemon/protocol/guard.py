@@ -21,6 +21,7 @@ from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
+from maestro_daemon.protocol.missing_text import ENDS
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
 from maestro_daemon.protocol.response_object import response_object
 from maestro_daemon.protocol.splice import terminal_status
@@ -183,6 +184,9 @@ class Guard:
         item = data.get("item")
         size = len(payload)
         try:
+            if type in ENDS:
+                for missing, fields in items.missing(type, index, data):
+                    self._send(missing, fields)
             if type == "response.output_item.added" or type == "response.output_item.done":
                 if not isinstance(item, dict):
                     return None

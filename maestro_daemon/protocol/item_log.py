@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from maestro_daemon.ids import new_id
 from maestro_daemon.protocol.delta_run import DELTA_OVERHEAD, DeltaRun
+from maestro_daemon.protocol.missing_text import missing_text
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, OpenItem
 
 PREFIXES: Final[Mapping[str, str]] = {
@@ -91,6 +92,15 @@ class ItemLog:
             size = len(delta) + DELTA_OVERHEAD  # only the text is kept
         self._grow(size)
         open_item.note(type, event)
+
+    def missing(self, type: str, index: int, event: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """What has to be told before `event`, which ends a text of the item: see `missing_text`."""
+        open_item = self._open.get(index)
+        told = [] if open_item is None else list(missing_text(open_item, type, event))
+        for _, fields in told:
+            delta = fields.get("delta")
+            self._grow(len(delta) if isinstance(delta, str) else 0)
+        return told
 
     def run(
         self, type: str, index: int, event: Mapping[str, Any], payload: bytes, number: int

@@ -19,7 +19,7 @@ _DELTAS: Final[Mapping[str, tuple[str, str]]] = {
     "response.custom_tool_call_input.delta": ("input", ""),
 }
 
-_DONES: Final[Mapping[str, tuple[str, str, str]]] = {
+DONES: Final[Mapping[str, tuple[str, str, str]]] = {
     # event type -> (the text's kind, the field with its index, the field with the whole text)
     "response.output_text.done": ("output_text", "content_index", "text"),
     "response.refusal.done": ("refusal", "content_index", "refusal"),
@@ -30,7 +30,7 @@ _DONES: Final[Mapping[str, tuple[str, str, str]]] = {
     "response.custom_tool_call_input.done": ("input", "", "input"),
 }
 
-_PARTS: Final[Mapping[str, tuple[str, bool]]] = {
+PARTS: Final[Mapping[str, tuple[str, bool]]] = {
     # event type -> (the field with the part's index, whether the part is complete)
     "response.content_part.added": ("content_index", False),
     "response.content_part.done": ("content_index", True),
@@ -40,7 +40,7 @@ _PARTS: Final[Mapping[str, tuple[str, bool]]] = {
 
 _ANNOTATION: Final = "response.output_text.annotation.added"
 
-_TEXT_FIELD: Final[Mapping[str, str]] = {
+TEXT_FIELD: Final[Mapping[str, str]] = {
     "output_text": "text",
     "refusal": "refusal",
     "reasoning_text": "text",
@@ -48,14 +48,14 @@ _TEXT_FIELD: Final[Mapping[str, str]] = {
 }
 """A part's kind, and which of its fields holds the text."""
 
-_CALL_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+CALL_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     # item type -> (its text's field, the event that ends the text)
     "function_call": ("arguments", "response.function_call_arguments.done"),
     "mcp_call": ("arguments", "response.mcp_call_arguments.done"),
     "custom_tool_call": ("input", "response.custom_tool_call_input.done"),
 }
 
-BEARS_ITEM_ID: Final = frozenset({*_DELTAS, *_DONES, *_PARTS, _ANNOTATION})
+BEARS_ITEM_ID: Final = frozenset({*_DELTAS, *DONES, *PARTS, _ANNOTATION})
 """Types of events within an item; each has the item's id in ``item_id``."""
 
 
@@ -80,15 +80,15 @@ class OpenItem:
         if type in _DELTAS:
             kind, place = _DELTAS[type]
             self._note_delta((kind, _number(event.get(place))), event)
-        elif type in _DONES:
-            kind, place, field = _DONES[type]
+        elif type in DONES:
+            kind, place, field = DONES[type]
             text = event.get(field)
             if isinstance(text, str):
                 self._whole[kind, _number(event.get(place))] = text
-        elif type in _PARTS:
+        elif type in PARTS:
             part = event.get("part")
             if isinstance(part, dict):
-                place, complete = _PARTS[type]
+                place, complete = PARTS[type]
                 key = (str(part.get("type")), _number(event.get(place)))
                 self._parts[key] = part
                 if complete:
@@ -117,15 +117,36 @@ class OpenItem:
         if logprobs and isinstance(logprobs, list):
             self._logprobs.setdefault(key, []).extend(logprobs)
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """The fields of its events that say which item they belong to."""
+        return {"item_id": self.id, "output_index": self.index}
+
+    def said(self, key: Key) -> str:
+        """A text as far as it came, whole or in deltas."""
+        return self._text(key)
+
+    def has_begun(self, key: Key) -> bool:
+        """Whether a text, or its part, was told of."""
+        return key in self._parts or key in self._texts or key in self._whole
+
+    def has_ended(self, key: Key) -> bool:
+        """Whether the end of a text was told."""
+        return key in self._whole
+
+    def has_closed(self, key: Key) -> bool:
+        """Whether the end of a text's part was told."""
+        return key in self._closed
+
     def closing(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """The done events within the item that have not come: (event type, fields)."""
-        place = {"item_id": self.id, "output_index": self.index}
+        place = self.place
         for key in self._keys():
             if key not in self._closed:
                 yield from self._closing_part(key, place)
         kind = self._item.get("type")
-        if isinstance(kind, str) and kind in _CALL_TEXTS:
-            field, done = _CALL_TEXTS[kind]
+        if isinstance(kind, str) and kind in CALL_TEXTS:
+            field, done = CALL_TEXTS[kind]
             if (field, 0) not in self._whole:
                 name = {"name": self._item.get("name")} if kind == "function_call" else {}
                 yield done, {**place, field: self._text((field, 0)), **name}
@@ -134,10 +155,10 @@ class OpenItem:
         kind, number = key
         summary = kind == "summary_text"
         where = {**place, "summary_index" if summary else "content_index": number}
-        if key not in self._whole and kind in _TEXT_FIELD:
+        if key not in self._whole and kind in TEXT_FIELD:
             stem = "reasoning_summary_text" if summary else kind
             logprobs = {"logprobs": self._logprobs.get(key, [])} if kind == "output_text" else {}
-            yield f"response.{stem}.done", {**where, _TEXT_FIELD[kind]: self._text(key), **logprobs}
+            yield f"response.{stem}.done", {**where, TEXT_FIELD[kind]: self._text(key), **logprobs}
         part = "reasoning_summary_part" if summary else "content_part"
         yield f"response.{part}.done", {**where, "part": self._part(key)}
 
@@ -152,8 +173,8 @@ class OpenItem:
             content = self._parts_of("reasoning_text")
             if content:
                 item["content"] = content
-        elif isinstance(kind, str) and kind in _CALL_TEXTS:
-            field, _ = _CALL_TEXTS[kind]
+        elif isinstance(kind, str) and kind in CALL_TEXTS:
+            field, _ = CALL_TEXTS[kind]
             if (field, 0) in self._whole or (field, 0) in self._texts:
                 item[field] = self._text((field, 0))
         item["status"] = status
@@ -164,7 +185,7 @@ class OpenItem:
         return "".join(self._texts.get(key, ())) if whole is None else whole
 
     def _keys(self) -> list[Key]:
-        seen = {*self._parts, *(key for key in (*self._texts, *self._whole) if key[0] in _TEXT_FIELD)}
+        seen = {*self._parts, *(key for key in (*self._texts, *self._whole) if key[0] in TEXT_FIELD)}
         return sorted(seen, key=lambda key: (key[1], key[0]))
 
     def _parts_of(self, *kinds: str) -> list[dict[str, Any]]:
@@ -173,9 +194,9 @@ class OpenItem:
     def _part(self, key: Key) -> dict[str, Any]:
         kind, _ = key
         part = dict(self._parts.get(key, {"type": kind}))
-        if key in self._closed or kind not in _TEXT_FIELD:
+        if key in self._closed or kind not in TEXT_FIELD:
             return part
-        part[_TEXT_FIELD[kind]] = self._text(key)
+        part[TEXT_FIELD[kind]] = self._text(key)
         if kind == "output_text":
             part["annotations"] = self._annotations.get(key) or part.get("annotations") or []
             part["logprobs"] = self._logprobs.get(key, [])
