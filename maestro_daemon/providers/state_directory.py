@@ -12,7 +12,7 @@ _MODE = 0o600
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
-    """``$STATE_DIRECTORY``, else ``$XDG_STATE_HOME/maestro-daemon``, else ``~/.local/state/maestro-daemon``."""
+    """``$STATE_DIRECTORY``, else ``maestro-daemon`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
     environ = os.environ if environ is None else environ
     if given := environ.get("STATE_DIRECTORY"):
         return Path(given.split(":")[0])
@@ -39,8 +39,8 @@ def write_private(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(written)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(directory)
     finally:
-        os.close(folder)
+        os.close(directory)
