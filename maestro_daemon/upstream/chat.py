@@ -17,6 +17,7 @@ from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol import json, sse
 from maestro_daemon.protocol.chat_chunks import ChunkReader
 from maestro_daemon.protocol.chat_dialect import ChatDialect
+from maestro_daemon.protocol.chat_mending import ChatMending
 from maestro_daemon.protocol.chat_request import chat_call
 from maestro_daemon.protocol.collect import collect
 from maestro_daemon.protocol.compaction_answer import CompactionReducer
@@ -26,6 +27,7 @@ from maestro_daemon.protocol.translatable import check_translated
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream.sniffed import Reads, head_of, is_json
 
 _log: Final = structlog.get_logger(__name__)
 _CARRIED: Final = ("traceparent", "tracestate")
@@ -52,17 +54,19 @@ class ChatUpstream:
         self._carries = carries
         self._path = path
 
-    async def complete(self, request: ResponseRequest, dialect: ChatDialect) -> Reply:
+    async def complete(
+        self, request: ResponseRequest, dialect: ChatDialect, mending: ChatMending | None = None
+    ) -> Reply:
         """The Response that the stream adds up to, with the upstream's headers. Raises as `stream`."""
-        async with aclosing(self.stream(request, dialect)) as events:
+        async with aclosing(self.stream(request, dialect, mending)) as events:
             accepted = await anext(events)
             headers = accepted.headers if isinstance(accepted, Accepted) else NO_HEADERS
             return Reply(json.dumps(await collect(events)), headers)
 
     async def stream(
-        self, request: ResponseRequest, dialect: ChatDialect
+        self, request: ResponseRequest, dialect: ChatDialect, mending: ChatMending | None = None
     ) -> AsyncGenerator[ResponseEvent, None]:
-        """The answer as Responses events, up to its terminal event.
+        """The answer as Responses events, up to its terminal event; `mending` is for what no dialect says.
 
         Raises `RequestInvalid` for what this dialect cannot say, the errors of `HttpUpstream.request`, and
         `UpstreamBroken` for an answer that makes no sense or stops early.
@@ -86,9 +90,8 @@ class ChatUpstream:
         )
         reducer = CompactionReducer(plain) if call.compacts else plain
         reader = ChunkReader(think_tags=self._think_tags)
-        async with self._http.request(
-            "POST", self._path, body=json.dumps(call.body), headers=headers
-        ) as answer:
+        body = call.body if mending is None else mending.body(call.body)
+        async with self._http.request("POST", self._path, body=json.dumps(body), headers=headers) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
             yield Accepted(lower_case(answer.headers))
@@ -96,6 +99,8 @@ class ChatUpstream:
             try:
                 async with aclosing(self._chunks(answer)) as chunks:
                     async for chunk in chunks:
+                        if mending is not None:
+                            chunk = mending.chunk(chunk)
                         for delta in reader.feed(chunk):
                             finished = finished or isinstance(delta, Finish)
                             for event in reducer.feed(delta):
@@ -113,12 +118,13 @@ class ChatUpstream:
 
     async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Any, None]:
         """The parsed chunks of a streamed answer; a whole completion counts as one."""
-        if answer.content_type == "application/json":
-            yield self._parsed(await self._http.read(answer))
+        head = await head_of(answer)
+        if is_json(answer, head):
+            yield self._parsed(await self._http.read(answer, head))
             return
         decoder = sse.Decoder()
         try:
-            async for read in answer.content.iter_any():
+            async for read in Reads(head, answer.content) if head else answer.content.iter_any():
                 for name, data in decoder.feed(read):
                     if data == _DONE:
                         return

@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 from collections.abc import Mapping
+from copy import copy
 from ssl import SSLError
 from typing import Any, Final
 
@@ -79,6 +80,7 @@ class HttpUpstream:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
         self._headers = {hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "maestro-daemon", **headers}
+        self._more: Mapping[str, str] = NO_HEADERS
         self._credentials = _credentials(self._headers)
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_read=first_byte_timeout
@@ -111,6 +113,21 @@ class HttpUpstream:
             max_field_size=64 * 1024,
         )
 
+    def at(self, base_url: str, headers: Mapping[str, str]) -> HttpUpstream:
+        """The same connections, timeouts and queue, under another base URL and with `headers` besides.
+
+        For an upstream whose address or credentials change during life; `headers` go before those of the
+        original, which is the one to be closed. Raises `ProviderUnavailable` for a proxy that cannot be used.
+        """
+        other = copy(self)
+        other.base_url = base_url.rstrip("/")
+        other._urls = {}
+        other._more = {**self._more, **headers}
+        other._credentials = (*self._credentials, *_credentials(headers))
+        if not isinstance(self._session.connector, aiohttp.UnixConnector):
+            other._proxy = proxy_for(URL(other.base_url))
+        return other
+
     async def aclose(self) -> None:
         """Close every connection. Answers still being read end with `UpstreamBroken`."""
         await self._session.close()
@@ -141,11 +158,11 @@ class HttpUpstream:
         except json.JSONInvalid as error:
             raise UpstreamBroken(f"{self.provider} answered {path} with something else than JSON.") from error
 
-    async def read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """The whole body, bounded. Inside the block of `request` only."""
+    async def read(self, answer: aiohttp.ClientResponse, head: bytes = b"") -> bytes:
+        """The whole body, bounded, `head` being what was read already. Inside the block of `request` only."""
         content = answer.content
-        pieces: list[bytes] = []
-        size = 0
+        pieces: list[bytes] = [head]
+        size = len(head)
         while piece := await content.readany():
             pieces.append(piece)
             size += len(piece)
@@ -194,6 +211,8 @@ class HttpUpstream:
         sent = headers
         if body is not None and hdrs.CONTENT_TYPE not in headers:
             sent = {hdrs.CONTENT_TYPE: "application/json", **headers}
+        if self._more:
+            sent = {**self._more, **sent}
         url = self._urls.get(path)
         if url is None:
             url = URL(self.base_url + path, encoded=True)

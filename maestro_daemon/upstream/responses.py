@@ -18,6 +18,7 @@ from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream.sniffed import Reads, head_of, is_json
 
 CARRIED: Final = (
     "session-id",
@@ -78,10 +79,14 @@ class ResponsesUpstream:
                 yield whole
                 return
             yield Accepted(lower_case(answer.headers))
+            head = await head_of(answer)
+            if is_json(answer, head):
+                yield self._whole(await self._http.read(answer, head))
+                return
             decoder = sse.Decoder()
             placing = Placing()
             try:
-                async for chunk in answer.content.iter_any():
+                async for chunk in Reads(head, answer.content) if head else answer.content.iter_any():
                     found = decoder.feed(chunk)
                     if len(found) == 1 and found[0][0] in DELTAS and found[0][1] and not placing.needed:
                         yield ResponseEvent(*found[0])

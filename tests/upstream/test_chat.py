@@ -265,3 +265,35 @@ async def test_a_key_in_an_error_chunk_goes_no_further(upstream: FakeUpstream) -
     chunk = b'data: {"error": {"message": "Incorrect key: hidden-key-1"}}\n\n'
     error = await failed(upstream, chunk, headers={"authorization": "Bearer hidden-key-1"})
     assert error.message == "Incorrect key: ***"
+
+
+async def test_a_completion_that_is_called_plain_text_is_read_as_json(upstream: FakeUpstream) -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    whole = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": chat.USAGE}
+    upstream.play(Raw(json.dumps(whole).encode(), "text/plain"))
+    async with chat_at(upstream.url) as asked:
+        assert said(check_stream(passed(await events_of(asked), wanted()))) == "Hi"
+
+
+async def test_chunks_that_are_called_plain_text_are_read_as_chunks(upstream: FakeUpstream) -> None:
+    upstream.play(Raw(b"".join(chat.text("Hi")), "text/plain"))
+    async with chat_at(upstream.url) as asked:
+        assert said(check_stream(passed(await events_of(asked), wanted()))) == "Hi"
+
+
+class Mending:
+    """Asks for two answers, and reads ``text`` as content."""
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {**body, "n": 2}
+
+    def chunk(self, chunk: Any) -> Any:
+        return {"choices": [{"delta": {"content": chunk["text"]}, "finish_reason": "stop"}]}
+
+
+async def test_a_server_with_ways_of_its_own_is_mended_on_both_sides(upstream: FakeUpstream) -> None:
+    upstream.play(Stream(chat.frame({"text": "Hi"}), chat.DONE))
+    async with chat_at(upstream.url) as asked:
+        reply = await asked.complete(wanted(stream=False), ChatDialect(), Mending())
+    assert upstream.requests[0].body["n"] == 2
+    assert json.loads(reply.body)["output"][0]["content"][0]["text"] == "Hi"

@@ -454,3 +454,28 @@ def test_of_repeated_headers_the_first_counts() -> None:
     from multidict import CIMultiDict
 
     assert lower_case(CIMultiDict([("A", "1"), ("a", "2"), ("B", "3")])) == {"a": "1", "b": "3"}
+
+
+async def test_another_address_gets_its_own_headers_over_the_same_connections(upstream: FakeUpstream) -> None:
+    upstream.play(Reply({"ok": True}))
+    headers = {"x-team": "blue", "user-agent": "a"}
+    async with http("http://127.0.0.1:9/none", headers=headers) as first:
+        other = first.at(upstream.url, {"authorization": "Bearer secret-1", "user-agent": "b"})
+        third = other.at(f"{upstream.url}/deeper/", {"authorization": "Bearer secret-2"})
+        for each in (other, third, other):
+            await ask(each)
+    paths = ["/v1/responses", "/v1/deeper/responses", "/v1/responses"]
+    assert [request.path for request in upstream.requests] == paths
+    sent = [{name.lower(): value for name, value in each.headers.items()} for each in upstream.requests]
+    tokens = ["Bearer secret-1", "Bearer secret-2", "Bearer secret-1"]
+    assert [each["authorization"] for each in sent] == tokens
+    said = {(each["x-team"], each["user-agent"], each["content-type"]) for each in sent}
+    assert said == {("blue", "b", "application/json")}
+    assert len({each.peer for each in upstream.requests}) == 1
+
+
+async def test_another_address_masks_its_own_credentials(upstream: FakeUpstream) -> None:
+    upstream.play(Reply({"message": "unknown token secret-12345"}, 401))
+    async with http("http://127.0.0.1:9/none") as first:
+        error = await failure(first.at(upstream.url, {"authorization": "Bearer secret-12345"}))
+    assert error.message == "unknown token ***"

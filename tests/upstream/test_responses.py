@@ -354,3 +354,17 @@ async def test_a_key_in_an_error_event_goes_no_further(upstream: FakeUpstream) -
     assert event.type == "error"
     assert b"Incorrect key: ***" in event.payload
     assert b"hidden-key-1" not in event.payload
+
+
+async def test_a_response_that_is_called_plain_text_is_read_as_json(upstream: FakeUpstream) -> None:
+    whole = native.response(status="completed", output=[native.message("Hi")])
+    upstream.play(Raw(b"\n" + json.dumps(whole).encode(), "text/plain"))
+    async with native_at(upstream.url) as asked:
+        (event,) = await stream(asked)
+    assert json.loads(event.payload)["response"] == whole
+
+
+async def test_events_that_are_called_plain_text_are_read_as_events(upstream: FakeUpstream) -> None:
+    upstream.play(Raw(b"".join(native.frames(HELLO)), "text/plain"))
+    async with native_at(upstream.url) as asked:
+        assert [event.type for event in await stream(asked)] == TYPES
