@@ -12,6 +12,8 @@
     ├─ ProviderUnavailable       503  a provider misses a part of itself (a wheel, a model file)
     ├─ UpstreamError             502  one attempt failed
     │  ├─ UpstreamUnreachable         no connection, or silence past its timeout
+    │  │  ├─ HostUnknown              its name could not be resolved
+    │  │  └─ ConnectionLost           it hung up before any byte of an answer came
     │  ├─ UpstreamRefused             it answered with a status
     │  │  └─ CredentialsRefused       401/403
     │  └─ UpstreamBroken              it spoke nonsense, or stopped mid-stream
@@ -128,6 +130,14 @@ class UpstreamUnreachable(UpstreamError):
     """No connection could be made, or the upstream was silent for longer than its timeout."""
 
     default_code = "upstream_unreachable"
+
+
+class HostUnknown(UpstreamUnreachable):
+    """The upstream's host name could not be resolved: no model there can be reached."""
+
+
+class ConnectionLost(UpstreamUnreachable):
+    """The connection ended before any byte of an answer came; asking once more may well help."""
 
 
 class UpstreamRefused(UpstreamError):
