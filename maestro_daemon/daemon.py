@@ -24,6 +24,7 @@ from maestro_daemon.access_log import AccessLog, Write, write_by_structlog
 from maestro_daemon.config import Config
 from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.providers.absent import AbsentProvider
+from maestro_daemon.providers.accounts import Accounts
 from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.lifetime import living
 from maestro_daemon.providers.provider import Diagnosed, Provider
@@ -96,11 +97,17 @@ class _Daemon:
         self.config = config
         self.providers = providers
         self.catalog = Catalog(providers)
+        self.accounts = Accounts(
+            providers,
+            {name: provider.kind for name, provider in config.providers.items()},
+            changed=self.catalog.refresh,
+        )
         routes = _routes(config, providers)
-        planner = Planner(providers, routes, self.catalog)
+        memory = Memory()
+        planner = Planner(providers, routes, self.catalog, memory)
         server = config.server
         self.handler = ResponsesHandler(
-            Router(planner, Memory(), registry.hook),
+            Router(planner, memory, registry.hook),
             registry.hook,
             Limits(
                 max_body=server.max_body,
@@ -157,7 +164,15 @@ class _Daemon:
                 where = await stack.enter_async_context(
                     control.serve(
                         path or control_socket.default_path(),
-                        {"/status": self.status, "/models": lambda: listing(self.catalog, self.providers)},
+                        control.Surface(
+                            answers={
+                                "/status": self.status,
+                                "/models": lambda: listing(self.catalog, self.providers),
+                            },
+                            questions={"/logins": self.accounts.states, "/quota": self.accounts.quotas},
+                            actions={"/logout": self.accounts.logout},
+                            flows={"/login": self.accounts.login},
+                        ),
                     )
                 )
             except control.ControlRefused as error:

@@ -7,7 +7,8 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,26 @@ from maestro_daemon.protocol import json
 from maestro_daemon.server.control_socket import is_live, is_socket, too_long
 from maestro_daemon.server.error_answers import InternalError, error_response
 
+Fields = Mapping[str, Any]
 Answer = Callable[[], Mapping[str, Any]]
+Action = Callable[[Fields], Awaitable[Mapping[str, Any]]]
+Steps = Callable[[Fields], AsyncGenerator[Mapping[str, Any], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What the control socket serves, by path.
+
+    `answers` are asked with GET and answered at once, `questions` with GET and a query, `actions` with POST
+    and a JSON object; each is answered with a JSON object. `flows` are asked as actions are, and answered
+    with a JSON object per line (NDJSON) as the steps come; who leaves before the end ends the flow.
+    """
+
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    questions: Mapping[str, Action] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    flows: Mapping[str, Steps] = field(default_factory=dict)
+
 
 _MODE = 0o600
 _log = structlog.get_logger(__name__)
@@ -31,15 +51,20 @@ class ControlRefused(MaestroError):
 
 
 @contextlib.asynccontextmanager
-async def serve(path: Path, answers: Mapping[str, Answer]) -> AsyncIterator[Path]:
+async def serve(path: Path, surface: Surface) -> AsyncIterator[Path]:
     """Answer on the unix socket `path` (mode 0600) while the block runs.
 
-    ``GET /status`` gives the JSON object that ``answers["/status"]()`` returns, and so on. A socket that
-    nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there, if something
-    else stands there, or if the place cannot be written.
+    A socket that nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there,
+    if something else stands there, or if the place cannot be written.
     """
     listening, identity = await asyncio.to_thread(_bind, path)
-    runner = web.AppRunner(_application(answers), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        _application(surface),
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()
@@ -51,14 +76,54 @@ async def serve(path: Path, answers: Mapping[str, Answer]) -> AsyncIterator[Path
         await asyncio.to_thread(_remove, path, identity)
 
 
-def _application(answers: Mapping[str, Answer]) -> web.Application:
+def _application(surface: Surface) -> web.Application:
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=json.dumps(answers[request.path]()), content_type="application/json")
+        return _document(surface.answers[request.path]())
+
+    async def question(request: web.Request) -> web.Response:
+        return _document(await surface.questions[request.path](request.query))
+
+    async def action(request: web.Request) -> web.Response:
+        return _document(await surface.actions[request.path](await _fields(request)))
+
+    async def flow(request: web.Request) -> web.StreamResponse:
+        return await _follow(request, surface.flows[request.path](await _fields(request)))
 
     application = web.Application(middlewares=[_in_envelope], client_max_size=2**20)
-    for path in answers:
-        application.router.add_get(path, answer)
+    application.router.add_routes(
+        [
+            *(web.get(path, answer) for path in surface.answers),
+            *(web.get(path, question) for path in surface.questions),
+            *(web.post(path, action) for path in surface.actions),
+            *(web.post(path, flow) for path in surface.flows),
+        ]
+    )
     return application
+
+
+def _document(document: Mapping[str, Any]) -> web.Response:
+    return web.Response(body=json.dumps(document), content_type="application/json")
+
+
+async def _fields(request: web.Request) -> Fields:
+    fields = json.loads(await request.read() or b"{}")
+    if not isinstance(fields, dict):
+        raise RequestInvalid("The body must be a JSON object.")
+    return fields
+
+
+async def _follow(request: web.Request, steps: AsyncGenerator[Mapping[str, Any], None]) -> web.StreamResponse:
+    """Send each step as it comes. What fails before the first one is still an answer with a status."""
+    async with contextlib.aclosing(steps):
+        first = await anext(steps, None)
+        answer = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
+        await answer.prepare(request)
+        if first is not None:
+            await answer.write(json.dumps(first) + b"\n")
+        async for step in steps:
+            await answer.write(json.dumps(step) + b"\n")
+        await answer.write_eof()
+        return answer
 
 
 @web.middleware
@@ -71,6 +136,8 @@ async def _in_envelope(request: web.Request, handler: Handler) -> web.StreamResp
         return error_response(RequestInvalid(message, status=error.status, code="not_served"))
     except MaestroError as error:
         return error_response(error)
+    except ConnectionResetError:
+        raise  # whoever asked has left
     except Exception:  # noqa: BLE001  (logged, and answered without its text)
         _log.exception("a control request failed", path=request.path)
         return error_response(InternalError("The daemon failed to answer; its log says why."))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.protocol import json
@@ -16,6 +18,7 @@ from maestro_daemon.protocol import json
 NAME: Final = "control.sock"
 _SYSTEM_SOCKET: Final = Path("/run/maestro-daemon", NAME)
 _LARGEST_ANSWER: Final = 64 * 2**20
+_LARGEST_STEP: Final = 2**20
 _LONGEST_PATH: Final = 107
 
 
@@ -88,18 +91,49 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(os.fspath(self._path))
 
 
-def ask(path: Path, what: str, *, timeout: float = 5.0) -> dict[str, Any]:
-    """``GET what`` (``/status``) from the daemon behind the socket: its JSON object.
+def ask(
+    path: Path, what: str, fields: Mapping[str, str] | None = None, *, timeout: float = 5.0
+) -> dict[str, Any]:
+    """``GET what?fields`` (``/status``) from the daemon behind the socket: its JSON object.
 
     Blocks for at most about `timeout` seconds. Raises `ControlUnreachable` with one sentence.
     """
+    target = f"{what}?{urlencode(fields)}" if fields else what
+    with _asked(path, "GET", target, None, timeout) as response:
+        return _document(path, response.status, response.read(_LARGEST_ANSWER))
+
+
+def tell(path: Path, what: str, fields: Mapping[str, Any], *, timeout: float = 5.0) -> dict[str, Any]:
+    """``POST what`` with `fields` to the daemon behind the socket: its JSON object. Raises as `ask`."""
+    with _asked(path, "POST", what, json.dumps(fields), timeout) as response:
+        return _document(path, response.status, response.read(_LARGEST_ANSWER))
+
+
+def follow(
+    path: Path, what: str, fields: Mapping[str, Any], *, timeout: float = 180.0
+) -> Iterator[dict[str, Any]]:
+    """``POST what`` with `fields`, and give each JSON object of the answer as it comes.
+
+    `timeout` seconds may pass between two of them. Closing the generator ends what the daemon does for it.
+    Raises as `ask`, also where the daemon ends in between.
+    """
+    with _asked(path, "POST", what, json.dumps(fields), timeout) as response:
+        if response.status != 200:
+            _document(path, response.status, response.read(_LARGEST_ANSWER))
+        while line := response.readline(_LARGEST_STEP):
+            yield _document(path, 200, line)
+
+
+@contextlib.contextmanager
+def _asked(
+    path: Path, method: str, target: str, body: bytes | None, timeout: float
+) -> Iterator[http.client.HTTPResponse]:
     if sentence := too_long(path):
         raise ControlUnreachable(sentence)
     connection = _Connection(path, timeout)
     try:
-        connection.request("GET", what)
-        response = connection.getresponse()
-        body = response.read(_LARGEST_ANSWER)
+        connection.request(method, target, body, {"content-type": "application/json"} if body else {})
+        yield connection.getresponse()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise ControlUnreachable(
             f"No maestro-daemon is running here (nobody listens on {path}). "
@@ -113,11 +147,12 @@ def ask(path: Path, what: str, *, timeout: float = 5.0) -> dict[str, Any]:
         raise ControlUnreachable(
             f"The daemon on {path} did not answer within {timeout:g} s; it may be stuck."
         ) from None
+    except (http.client.IncompleteRead, http.client.RemoteDisconnected):
+        raise ControlUnreachable(f"The daemon on {path} ended before its answer was complete.") from None
     except (OSError, http.client.HTTPException) as error:
         raise ControlUnreachable(f"{path} does not answer as a maestro-daemon: {error}.") from None
     finally:
         connection.close()
-    return _document(path, response.status, body)
 
 
 def _document(path: Path, status: int, body: bytes) -> dict[str, Any]:

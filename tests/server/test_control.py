@@ -41,26 +41,26 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_status_goes_from_the_daemon_to_whoever_asks(path):
-    async with control.serve(path, {"/status": lambda: {"pid": 7}}):
+    async with control.serve(path, control.Surface({"/status": lambda: {"pid": 7}})):
         assert await off_loop(ask, path, "/status") == {"pid": 7}
 
 
 async def test_each_question_is_answered_anew(path):
     answers = iter([{"n": 1}, {"n": 2}])
-    async with control.serve(path, {"/status": lambda: next(answers)}):
+    async with control.serve(path, control.Surface({"/status": lambda: next(answers)})):
         assert await off_loop(ask, path, "/status") == {"n": 1}
         assert await off_loop(ask, path, "/status") == {"n": 2}
 
 
 async def test_only_the_owner_can_open_the_socket_and_its_directory(path):
-    async with control.serve(path, {"/status": dict}):
+    async with control.serve(path, control.Surface({"/status": dict})):
         socket_file, directory = await off_loop(path.lstat), await off_loop(path.parent.lstat)
     assert stat.S_IMODE(socket_file.st_mode) == 0o600
     assert stat.S_IMODE(directory.st_mode) == 0o700
 
 
 async def test_the_socket_is_gone_afterwards(path):
-    async with control.serve(path, {"/status": dict}):
+    async with control.serve(path, control.Surface({"/status": dict})):
         assert await off_loop(path.exists)
     assert not await off_loop(path.exists)
 
@@ -75,14 +75,14 @@ def bound(path: Path) -> socket.socket:
 
 async def test_a_socket_that_nobody_listens_on_is_replaced(path):
     (await off_loop(bound, path)).close()
-    async with control.serve(path, {"/status": lambda: {"new": True}}):
+    async with control.serve(path, control.Surface({"/status": lambda: {"new": True}})):
         assert await off_loop(ask, path, "/status") == {"new": True}
 
 
 async def test_a_live_socket_is_refused_and_goes_on_working(path):
-    async with control.serve(path, {"/status": lambda: {"first": True}}):
+    async with control.serve(path, control.Surface({"/status": lambda: {"first": True}})):
         with pytest.raises(ControlRefused, match=r"already running.*--socket"):
-            async with control.serve(path, {"/status": dict}):
+            async with control.serve(path, control.Surface({"/status": dict})):
                 pass
         assert await off_loop(ask, path, "/status") == {"first": True}
 
@@ -96,13 +96,13 @@ def occupied(path: Path) -> Path:
 
 async def test_a_file_that_is_no_socket_is_left_alone(occupied):
     with pytest.raises(ControlRefused, match="is no socket"):
-        async with control.serve(occupied, {"/status": dict}):
+        async with control.serve(occupied, control.Surface({"/status": dict})):
             pass
     assert await off_loop(occupied.read_text) == "mine"
 
 
 async def test_a_socket_that_another_daemon_put_there_stays(path):
-    async with control.serve(path, {"/status": dict}):
+    async with control.serve(path, control.Surface({"/status": dict})):
         other = await off_loop(bound, path)
     other.close()
     assert await off_loop(path.exists)
@@ -110,21 +110,21 @@ async def test_a_socket_that_another_daemon_put_there_stays(path):
 
 async def test_a_place_that_cannot_be_written_is_one_sentence(occupied):
     with pytest.raises(ControlRefused, match="cannot be made"):
-        async with control.serve(occupied / "control.sock", {"/status": dict}):
+        async with control.serve(occupied / "control.sock", control.Surface({"/status": dict})):
             pass
 
 
 async def test_a_path_that_is_too_long_for_a_socket_is_one_sentence(tmp_path):
     path = tmp_path / ("x" * 120)
     with pytest.raises(ControlRefused, match="longer than 107 bytes"):
-        async with control.serve(path, {"/status": dict}):
+        async with control.serve(path, control.Surface({"/status": dict})):
             pass
     with pytest.raises(ControlUnreachable, match="longer than 107 bytes"):
         ask(path, "/status")
 
 
 async def test_unknown_paths_are_answered_in_the_envelope(path):
-    async with control.serve(path, {"/status": dict}):
+    async with control.serve(path, control.Surface({"/status": dict})):
         with pytest.raises(ControlUnreachable, match="does not serve GET /nothing"):
             await off_loop(ask, path, "/nothing")
 
@@ -133,7 +133,7 @@ async def test_a_status_that_fails_is_a_sentence_without_its_text(path):
     def fail():
         raise RuntimeError("secret detail")
 
-    async with control.serve(path, {"/status": fail}):
+    async with control.serve(path, control.Surface({"/status": fail})):
         with pytest.raises(ControlUnreachable) as caught:
             await off_loop(ask, path, "/status")
     assert "secret" not in str(caught.value)
@@ -154,7 +154,7 @@ def test_another_user_is_refused_even_if_the_file_lets_him_in(open_directory, lo
     path = open_directory / "control.sock"
 
     async def asked_by(user: int) -> str:
-        async with control.serve(path, {"/status": lambda: {"pid": 7}}):
+        async with control.serve(path, control.Surface({"/status": lambda: {"pid": 7}})):
             await off_loop(path.chmod, 0o666)
             done = await asyncio.to_thread(
                 subprocess.run,
