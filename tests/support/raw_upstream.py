@@ -8,8 +8,10 @@ The first connection plays the first script, and so on; the last one is played a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 
@@ -34,7 +36,16 @@ STALL: Final = Act("STALL")
 DEAF: Final = Act("DEAF")
 """Read nothing at all until the test ends."""
 
-Step = bytes | Act
+
+@dataclass(frozen=True)
+class Slowly:
+    """A step: each piece is followed by a silence of `pause` seconds."""
+
+    pieces: tuple[bytes, ...]
+    pause: float
+
+
+Step = bytes | Act | Slowly
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
@@ -59,7 +70,7 @@ def chunks(pieces: Iterable[bytes], *, end: bool = True) -> bytes:
 class RawUpstream:
     """The record of a running one; `url` ends in ``/v1``."""
 
-    def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
+    def __init__(self, scripts: Sequence[Sequence[Step]], asked: Callable[[], object]) -> None:
         self.url = ""
         self.requests: list[bytes] = []
         self.connections = 0
@@ -67,6 +78,7 @@ class RawUpstream:
         self.open: set[asyncio.StreamWriter] = set()
         self._nobody = asyncio.Event()
         self._scripts = list(scripts)
+        self._asked = asked
         self._over = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,8 +102,14 @@ class RawUpstream:
         if isinstance(step, bytes):
             writer.write(step)
             await writer.drain()
+        elif isinstance(step, Slowly):
+            for piece in step.pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(step.pause)
         elif step is READ:
             self.requests.append(await _request(reader))
+            self._asked()
         elif step is CLOSE:
             writer.close()
         elif step is RESET:
@@ -124,9 +142,13 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def raw_upstream(*scripts: Sequence[Step]) -> AsyncIterator[RawUpstream]:
-    """Serve the scripts on a free port of 127.0.0.1."""
-    upstream = RawUpstream(scripts)
+async def raw_upstream(
+    *scripts: Sequence[Step],
+    asked: Callable[[], object] = lambda: None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[RawUpstream]:
+    """Serve the scripts on a free port of 127.0.0.1; `asked` is called for each whole request."""
+    upstream = RawUpstream(scripts, asked)
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,8 +156,8 @@ async def raw_upstream(*scripts: Sequence[Step]) -> AsyncIterator[RawUpstream]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**26)
-    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**26, ssl=tls)
+    upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield upstream
     finally:
