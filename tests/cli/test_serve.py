@@ -239,6 +239,7 @@ def test_a_broken_plugin_does_not_stop_the_daemon(place: Place) -> None:
     rows = json.loads(place.run("plugins", "--json").stdout)["plugins"]
     assert {row["name"]: row["state"] for row in rows} == {
         "broken": "broken",
+        "copilot": "loaded",
         "local": "loaded",
         "openai": "loaded",
     }
