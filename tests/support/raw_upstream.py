@@ -2,15 +2,17 @@
 
     async with raw_upstream([READ, b"HTTP/1.1 200 OK\\r\\n…", CLOSE], [CLOSE]) as upstream: …
 
-The first connection plays the first script, and so on; the last one is played again and again.
+The first connection plays the first script, and so on; the last one is played again and again. A script may
+be a function of the request: what it gives is played once that has been read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +48,7 @@ class Slowly:
 
 
 Step = bytes | Act | Slowly
+Script = Sequence[Step] | Callable[[bytes], Sequence[Step]]
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
@@ -70,7 +73,7 @@ def chunks(pieces: Iterable[bytes], *, end: bool = True) -> bytes:
 class RawUpstream:
     """The record of a running one; `url` ends in ``/v1``."""
 
-    def __init__(self, scripts: Sequence[Sequence[Step]], asked: Callable[[], object]) -> None:
+    def __init__(self, scripts: Sequence[Script], asked: Callable[[], object]) -> None:
         self.url = ""
         self.requests: list[bytes] = []
         self.connections = 0
@@ -80,6 +83,37 @@ class RawUpstream:
         self._scripts = list(scripts)
         self._asked = asked
         self._over = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Take connections at `port` of 127.0.0.1, which may be held by a socket of its own (`held_port`)."""
+        sock = _shared_socket(port)
+        self._server = await asyncio.start_server(self._connected, sock=sock, limit=2**26, ssl=tls)
+
+    async def refuse(self) -> None:
+        """Take no more connections; those that are open go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def aclose(self) -> None:
+        """Take no more connections, and end those that are open."""
+        await self.refuse()
+        self.end()
+        for writer in tuple(self.open):
+            writer.transport.abort()
+        running = tuple(self._tasks)
+        for task in running:
+            task.cancel()
+        for task in running:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self.serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
@@ -87,6 +121,9 @@ class RawUpstream:
         self.open.add(writer)
         self._nobody.clear()
         try:
+            if callable(script):
+                await self._play(READ, reader, writer)
+                script = script(self.requests[-1])
             for step in script:
                 await self._play(step, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -141,33 +178,32 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
+def _shared_socket(port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody else gets; whoever connects is refused unless somebody listens."""
+    with _shared_socket(0) as held:
+        yield held.getsockname()[1]
+
+
 @asynccontextmanager
 async def raw_upstream(
-    *scripts: Sequence[Step],
+    *scripts: Script,
     asked: Callable[[], object] = lambda: None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RawUpstream]:
     """Serve the scripts on a free port of 127.0.0.1; `asked` is called for each whole request."""
     upstream = RawUpstream(scripts, asked)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(upstream.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=2**26, ssl=tls)
-    upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    try:
-        yield upstream
-    finally:
-        server.close()
-        upstream.end()
-        for writer in tuple(upstream.open):
-            writer.transport.abort()
-        running = tuple(tasks)
-        for task in running:
-            task.cancel()
-        for task in running:
-            with suppress(asyncio.CancelledError):
-                await task
+    with held_port() as port:
+        upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{port}/v1"
+        await upstream.listen(port, tls)
+        try:
+            yield upstream
+        finally:
+            await upstream.aclose()

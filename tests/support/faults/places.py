@@ -15,7 +15,7 @@ import trustme
 
 from tests.support.faults.table import Fault, Place
 from tests.support.faults.wording import WHOLE, Wording
-from tests.support.raw_upstream import RawUpstream, raw_upstream
+from tests.support.raw_upstream import RawUpstream, held_port, raw_upstream
 
 NOWHERE: Final = "nowhere.invalid"
 """A host that no resolver knows; `no_such_names` answers for the system's."""
@@ -34,7 +34,7 @@ async def spot(name: str, fault: Fault | None, wording: Wording, asked: list[str
     """The place of `fault` (None: nothing is wrong there); a request that arrives adds `name` to `asked`."""
     place = Place.SERVER if fault is None else fault.place
     if place is Place.NOBODY:
-        with _nobody() as port:
+        with held_port() as port:
             yield Spot(f"http://127.0.0.1:{port}/v1")
     elif place is Place.FULL:
         with _full() as port:
@@ -67,13 +67,6 @@ def no_such_names() -> Iterator[None]:
         yield
     finally:
         del loop.getaddrinfo
-
-
-@contextmanager
-def _nobody() -> Iterator[int]:
-    with socket.socket() as held:  # bound, so that nobody else gets the port; it never listens
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
 
 
 @contextmanager

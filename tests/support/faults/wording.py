@@ -1,4 +1,7 @@
-"""One answer ("Hello") in pieces, and what may come in their place, as each dialect says it on the wire."""
+"""One answer in pieces, and what may come in their place, as each dialect says it on the wire.
+
+The answer's text is `SAID` and a rest, ``Hello`` where nobody says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from typing import Any, Final, Literal, Protocol
 from tests.support import chat, native
 from tests.support.raw_upstream import READ, STREAM_HEAD, Act, Slowly, Step, answer, chunks
 
-TEXT: Final = "Hello"
 SAID: Final = "Hel"
 """What a client has read of the text once `Say.TEXT` was said."""
+REST: Final = "lo"
+TEXT: Final = SAID + REST
 
 
 class Say(Enum):
@@ -125,8 +129,8 @@ class _Streamed:
 class NativeStream(_Streamed):
     """Responses events."""
 
-    def __init__(self) -> None:
-        frames = native.text("Hel", "lo")
+    def __init__(self, rest: str = REST) -> None:
+        frames = native.text(SAID, rest)
         self.pieces = {
             Say.PREAMBLE: frames[:2],
             Say.TEXT: frames[2:5],
@@ -145,8 +149,8 @@ class NativeStream(_Streamed):
 class ChatStream(_Streamed):
     """Chat-completions chunks."""
 
-    def __init__(self) -> None:
-        frames = chat.text("Hel", "lo")
+    def __init__(self, rest: str = REST) -> None:
+        frames = chat.text(SAID, rest)
         self.pieces = {
             Say.PREAMBLE: frames[:1],
             Say.TEXT: frames[1:2],
@@ -166,8 +170,8 @@ class ChatStream(_Streamed):
 class NativeWhole:
     """One Response as JSON; its pieces are pieces of that text."""
 
-    def __init__(self) -> None:
-        whole = _json(native.response(status="completed", output=[native.message(TEXT)]))
+    def __init__(self, rest: str = REST) -> None:
+        whole = _json(native.response(status="completed", output=[native.message(SAID + rest)]))
         half = whole.index(b'"Hel') + 4
         self._pieces = {
             Say.PREAMBLE: whole[:24],
