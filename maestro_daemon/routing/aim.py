@@ -9,7 +9,7 @@ from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
-from maestro_daemon.routing.plan import Target
+from maestro_daemon.routing.target import Target
 
 _SWAPPED: Final = frozenset({"item_reference", "reasoning", None})
 """Types of input items that some target may have to get in another form."""

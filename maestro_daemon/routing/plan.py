@@ -1,110 +1,156 @@
-"""From the name that a client asks for to the ordered targets of one request."""
+"""From a request to the ordered targets that may answer it: one decision, in one place.
+
+What is asked for stands for a route. Of its targets
+
+1. `previous_response_id` leaves those that hold that response;
+2. those that are known to lack what the request needs are left out;
+3. those whose circuit breaker is open are set aside;
+4. those of the account that sealed the conversation's reasoning come first;
+5. among these, the one that served the conversation before (affinity), else whose turn it is (balance).
+
+Fallbacks keep their order behind the targets, whatever was said of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
 
-from maestro_daemon.errors import CatalogueUnread, ModelUnknown
-from maestro_daemon.providers.provider import Model, Provider, Unmetered
+from maestro_daemon.errors import CatalogueUnread
+from maestro_daemon.providers.provider import Model, Provider
+from maestro_daemon.request import ResponseRequest
+from maestro_daemon.routing import balance
+from maestro_daemon.routing.affinity import Affinity
+from maestro_daemon.routing.aim import pinned
+from maestro_daemon.routing.conversation import Conversation, Kind, continued, conversation_of
+from maestro_daemon.routing.memory import Memory
+from maestro_daemon.routing.names import AUTO, Catalogue, Names
+from maestro_daemon.routing.needs import Lack, Needs, unservable
+from maestro_daemon.routing.target import Balance, Route, Target
 
-Balance = Literal["round_robin", "in_order"]
-AUTO: Final = "auto"
-_MOST_AIMED: Final = 256
+__all__ = ["AUTO", "Balance", "Catalogue", "Health", "Plan", "Planner", "Route", "Target"]
 
 _PATIENCE: Final = 10.0  # seconds; an engine loads its model before it lists it
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One upstream model at one provider."""
+class Health(Protocol):
+    """What is asked about how targets fare."""
 
-    provider: Provider
-    provider_name: str
-    model: str
-
-    @property
-    def name(self) -> str:
-        """``provider/model``."""
-        return f"{self.provider_name}/{self.model}"
-
-    @property
-    def keeps_responses(self) -> bool:
-        """Whether `previous_response_id` has a meaning there."""
-        # Not isinstance(…, NativeResponses): a runtime protocol's check costs as much as a whole plan.
-        keeps: Callable[[str], bool] | None = getattr(self.provider, "keeps_responses", None)
-        return keeps is not None and keeps(self.model)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A model name of the configuration: `targets` are balanced, `fallbacks` follow in order."""
-
-    name: str
-    targets: tuple[Target, ...]
-    fallbacks: tuple[Target, ...] = ()
-    balance: Balance = "round_robin"
-
-
-class Catalogue(Protocol):
-    """What the planner asks about the models that providers list."""
-
-    def models(self, provider: str) -> Sequence[Model] | None:
-        """The models that `provider` lists; None if its list has never been read."""
+    def available(self, target: Target) -> bool:
+        """Whether it may be tried: its breaker is closed, or half-open with its probe free."""
         ...
 
-    async def more_read(self) -> bool:
-        """Wait until one more provider was read for the first time; False at once when all were."""
+    def in_flight(self, target: Target) -> int:
+        """How many requests it is answering."""
         ...
+
+
+class AllWell:
+    """The health of targets that nobody watches."""
+
+    def available(self, target: Target) -> bool:
+        """Always."""
+        return True
+
+    def in_flight(self, target: Target) -> int:
+        """None."""
+        return 0
+
+
+class Plan:
+    """The targets for one request, and why these.
+
+    `candidates` are to be tried in order. `cooling` are those whose breaker is open, as they would have
+    come; without candidates there is one at least. `lacking` says who was left out, and for what. `kept_by`
+    is what put the first candidate first: ``response`` (it holds the previous one), ``sealed`` (its account
+    sealed the reasoning), affinity by the client's ``key``, by a ``header`` or by the ``history``; None for
+    a new conversation.
+    """
+
+    __slots__ = (
+        "_affinity",
+        "_conversation",
+        "_served_by",
+        "candidates",
+        "cooling",
+        "kept_by",
+        "lacking",
+        "route",
+    )
+
+    def __init__(
+        self,
+        route: Route,
+        candidates: tuple[Target, ...],
+        *,
+        cooling: tuple[Target, ...] = (),
+        lacking: Sequence[Lack] = (),
+        kept_by: Literal["response", "sealed"] | Kind | None = None,
+        conversation: Conversation | None = None,
+        affinity: Affinity | None = None,
+    ) -> None:
+        self.route = route
+        self.candidates = candidates
+        self.cooling = cooling
+        self.lacking = lacking
+        self.kept_by = kept_by
+        self._conversation = conversation
+        self._affinity = affinity
+        self._served_by: Target | None = None
+
+    def served_by(self, target: Target) -> None:
+        """This target answers: the conversation stays with it, unless it is a fallback, which stands in."""
+        if self._affinity is not None and self._conversation is not None and target in self.route.targets:
+            self._served_by = target
+            for key in self._conversation.keys:
+                self._affinity.note(key, target.name, target.affinity)
+
+    def answered(self, output: Sequence[Any]) -> None:
+        """The answer is whole and holds these items; its next turn is told by them from those of others."""
+        target = self._served_by
+        if target is not None and self._affinity is not None and self._conversation is not None:
+            key = continued(self._conversation, output)
+            if key is not None:
+                self._affinity.note(key, target.name, target.affinity)
 
 
 class Planner:
-    """Resolves names: a route, ``provider/model``, a bare id that exactly one catalogue lists, ``auto``."""
+    """Makes the plan of every request.
+
+    `memory` knows who made which response, `health` how targets fare and `affinity` who served which
+    conversation; these outlive the planner, which a new configuration replaces.
+    """
 
     def __init__(
-        self, providers: Mapping[str, Provider], routes: Mapping[str, Route], catalogue: Catalogue
+        self,
+        providers: Mapping[str, Provider],
+        routes: Mapping[str, Route],
+        catalogue: Catalogue,
+        memory: Memory,
+        *,
+        health: Health | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
-        self._providers = providers
-        self._routes = routes
+        self._names = Names(providers, routes, catalogue)
         self._catalogue = catalogue
-        self._aimed: dict[str, tuple[Target]] = {}  # names of the form provider/model that were asked for
+        self._memory = memory
+        self._health = AllWell() if health is None else health
+        self._affinity = Affinity() if affinity is None else affinity
         self._turns = dict.fromkeys(routes, 0)
+        self._credit: dict[str, dict[str, int]] = {name: {} for name in routes}
+        self._listed: dict[str, tuple[Sequence[Model] | None, dict[str, Model]]] = {}
 
-    def plan(self, name: str) -> tuple[Target, ...]:
-        """The targets to try for one request, in order; at least one.
+    def auto(self) -> Target | None:
+        """What ``auto`` stands for without a route of that name: a model that costs nothing, or None."""
+        return self._names.auto()
 
-        Raises `ModelUnknown` naming the nearest names, or `CatalogueUnread` if a list that may hold the
-        name has never been read.
-        """
-        route = self._routes.get(name)
-        if route is not None:
-            return self._balanced(route) + route.fallbacks
-        aimed = self._aimed.get(name)
-        if aimed is not None:
-            return aimed
-        provider_name, slash, rest = name.partition("/")
-        if slash and rest and provider_name in self._providers:
-            aimed = (Target(self._providers[provider_name], provider_name, rest),)
-            if len(self._aimed) < _MOST_AIMED:
-                self._aimed[name] = aimed
-            return aimed
-        if name == AUTO:
-            return (self._auto(),)
-        listing = [each for each in self._providers if self._lists(each, name)]
-        if len(listing) == 1:
-            return (Target(self._providers[listing[0]], listing[0], name),)
-        if listing:
-            candidates = ", ".join(f"{each}/{name}" for each in listing)
-            raise ModelUnknown(
-                f"Several providers list the model {name!r}: ask for one of {candidates}.", param="model"
-            )
-        raise self._unknown(name)
+    def names(self) -> Iterator[str]:
+        """Every name that can be asked for and is known now: routes, ``auto``, each provider's models."""
+        return self._names.names()
 
-    async def plan_patiently(self, name: str) -> tuple[Target, ...]:
+    async def plan_patiently(self, request: ResponseRequest) -> Plan:
         """As `plan`, but first readings of catalogues that are still under way are waited for, within bounds.
 
         So the first request after a start is answered as any later one.
@@ -113,78 +159,142 @@ class Planner:
             async with asyncio.timeout(_PATIENCE):
                 while await self._catalogue.more_read():
                     with contextlib.suppress(CatalogueUnread):
-                        return self.plan(name)
-        return self.plan(name)
+                        return self.plan(request)
+        return self.plan(request)
 
-    def auto(self) -> Target | None:
-        """What ``auto`` stands for without a route of that name: a model that costs nothing, or None."""
-        ranked: list[tuple[int, int, str]] = []
-        for position, (name, provider) in enumerate(self._providers.items()):
-            rank = provider.unmetered_rank() if isinstance(provider, Unmetered) else None
-            if rank is not None and self._catalogue.models(name):
-                ranked.append((rank, position, name))
-        if not ranked:
-            return None
-        name = min(ranked)[2]
-        models = self._catalogue.models(name) or ()
-        return Target(self._providers[name], name, models[0].id)
+    def plan(self, request: ResponseRequest) -> Plan:
+        """The plan of one request; it has candidates, or targets that cool.
 
-    def names(self) -> Iterator[str]:
-        """Every name that can be asked for and is known now: routes, ``auto``, each provider's models."""
-        yield from self._routes
-        if AUTO not in self._routes and self.auto() is not None:
-            yield AUTO
-        for provider in self._providers:
-            for model in self._catalogue.models(provider) or ():
-                yield f"{provider}/{model.id}"
-
-    def _balanced(self, route: Route) -> tuple[Target, ...]:
-        if route.balance == "in_order" or len(route.targets) == 1:
-            return route.targets
-        turn = self._turns[route.name]
-        self._turns[route.name] = (turn + 1) % len(route.targets)
-        return route.targets[turn:] + route.targets[:turn]
-
-    def _lists(self, provider: str, model: str) -> bool:
-        return any(each.id == model for each in self._catalogue.models(provider) or ())
-
-    def _auto(self) -> Target:
-        target = self.auto()
-        if target is not None:
-            return target
-        if self._unread():
-            raise self._catalogue_unread(AUTO)
-        raise ModelUnknown(
-            "The model 'auto' stands for nothing here: no local server and no embedded model was found. "
-            "Configure [routes.auto], or ask for another model (GET /v1/models lists them).",
-            param="model",
+        Raises `ModelUnknown` naming the nearest names; `CatalogueUnread` if a list that may hold the name
+        has never been read; `RequestInvalid` if no target holds the previous response or none has what the
+        request needs.
+        """
+        route = self._names.route(request.model)
+        targets, fallbacks = route.targets, route.fallbacks
+        kept_by: Literal["response", "sealed"] | Kind | None = None
+        if request.previous_response_id is not None:
+            holders = pinned(request, targets + fallbacks, self._memory)
+            targets = tuple(each for each in targets if each in holders)
+            fallbacks = tuple(each for each in fallbacks if each in holders)
+            kept_by = "response"
+        lacking = self._lacking(request, targets + fallbacks)
+        if lacking:
+            left_out = [lack.target for lack in lacking]
+            targets = tuple(each for each in targets if each not in left_out)
+            fallbacks = tuple(each for each in fallbacks if each not in left_out)
+            if not targets and not fallbacks:
+                raise unservable(request.model, lacking)
+        available = self._health.available
+        ready = [each for each in targets if available(each)]
+        standing_in = tuple(each for each in fallbacks if available(each)) if fallbacks else ()
+        cooling: tuple[Target, ...] = ()
+        if len(ready) + len(standing_in) < len(targets) + len(fallbacks):
+            cooling = tuple(
+                each for each in targets + fallbacks if each not in ready and each not in standing_in
+            )
+        if len(route.targets) == 1:
+            return Plan(route, (*ready, *standing_in), cooling=cooling, lacking=lacking, kept_by=kept_by)
+        conversation = conversation_of(request, route.name)
+        ordered, why = self._ordered(request, route, ready, conversation)
+        return Plan(
+            route,
+            (*ordered, *standing_in),
+            cooling=cooling,
+            lacking=lacking,
+            kept_by=kept_by or why,
+            conversation=conversation,
+            affinity=self._affinity,
         )
 
-    def _unread(self) -> list[str]:
-        return [each for each in self._providers if self._catalogue.models(each) is None]
+    def _ordered(
+        self,
+        request: ResponseRequest,
+        route: Route,
+        ready: list[Target],
+        conversation: Conversation | None,
+    ) -> tuple[list[Target], Literal["sealed"] | Kind | None]:
+        """The targets that can be tried, in order, and why the first is the first."""
+        served = None
+        if conversation is not None:
+            for key in conversation.known_as:
+                served = self._affinity.target(key)
+                if served is not None:
+                    break
+        if len(ready) < 2:
+            found = bool(ready) and served == ready[0].name
+            return ready, conversation.kind if found and conversation is not None else None
+        why: Literal["sealed"] | Kind | None = None
+        later: list[Target] = []
+        for place, target in enumerate(ready):
+            if target.name == served:
+                others = ready[:place] + ready[place + 1 :]
+                assert conversation is not None  # noqa: S101  (it named the target; says so to the type checker)
+                return [target, *self._in_turn(route, others + later)], why or conversation.kind
+        ordered = self._in_turn(route, ready, count=True)
+        if conversation is not None and conversation.kind != "history" and served is None:
+            # Clients ask several things at once, and these are to share one prompt cache.
+            self._affinity.note(conversation.keys[0], ordered[0].name, ordered[0].affinity)
+        return ordered + self._in_turn(route, later), why
 
-    def _catalogue_unread(self, name: str) -> CatalogueUnread:
-        return CatalogueUnread(
-            f"Whether {name!r} is served cannot be said yet: the models of "
-            f"{', '.join(self._unread())} could not be read so far. Ask for provider/model to go without.",
-            headers={"retry-after": "2"},
-        )
+    def _in_turn(self, route: Route, targets: list[Target], *, count: bool = False) -> list[Target]:
+        """The targets as the route's balance orders them; with `count` the first one has now had its turn."""
+        if len(targets) < 2:
+            return targets
+        name = route.name
+        turn = self._turns[name]
+        match route.balance:
+            case "in_order":
+                return targets
+            case "round_robin":
+                order = balance.round_robin(len(targets), turn)
+            case "least_busy":
+                order = balance.least_busy([self._health.in_flight(each) for each in targets], turn)
+            case _:
+                order, credit = balance.weighted(
+                    [each.name for each in targets], route.weights, self._credit[name]
+                )
+                if count:
+                    self._credit[name] = credit
+        if count:
+            self._turns[name] = turn + 1
+        return [targets[place] for place in order]
 
-    def _unknown(self, name: str) -> ModelUnknown | CatalogueUnread:
-        if self._unread():
-            return self._catalogue_unread(name)
-        known = list(self.names())
-        near = difflib.get_close_matches(name, [*known, *(each.partition("/")[2] for each in known)], n=3)
-        bare = {each.partition("/")[2]: each for each in known if "/" in each}
-        suggested = list(dict.fromkeys(bare.get(each, each) for each in near))
-        if suggested:
-            hint = f"Did you mean {' or '.join(suggested)}?"
-        elif known:
-            hint = f"Known are {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
-        else:
-            hint = "No model is known here at all; check the providers of the configuration."
-        return ModelUnknown(f"The model {_short(name)!r} does not exist. {hint}", param="model")
+    def _lacking(self, request: ResponseRequest, targets: Sequence[Target]) -> list[Lack]:
+        """The targets that cannot serve the request, as far as the catalogue knows them."""
+        size = 1 << 62 if request.text is None else len(request.text)
+        longest = request.body.get("max_output_tokens")
+        needs: Needs | None = None
+        lacks: list[Lack] = []
+        short: list[Lack] = []
+        able = 0
+        for target in targets:
+            model = self._model(target)
+            if model is None:
+                able += 1
+                continue
+            window = model.context_window
+            # No token is shorter than a byte.
+            if model.vision is False or model.tools is False or (window is not None and window < size):
+                needs = needs or Needs(request)
+                lack = needs.lack(target, model)
+                if lack is not None:
+                    lacks.append(lack)
+                    continue
+            most = model.max_output_tokens
+            if most is not None and longest.__class__ is int and longest > most:
+                short.append(
+                    Lack(target, f"answers {most} tokens at most", "invalid_value", "max_output_tokens")
+                )
+                continue
+            able += 1
+        # Some upstreams refuse what is more than they can say, others just say less.
+        return lacks + short if able else lacks
 
-
-def _short(name: str) -> str:
-    return name if len(name) <= 120 else f"{name[:120]}…"
+    def _model(self, target: Target) -> Model | None:
+        """What the catalogue says of a target, None if nothing."""
+        models = self._catalogue.models(target.provider_name)
+        listed = self._listed.get(target.provider_name)
+        if listed is None or listed[0] is not models:
+            listed = (models, {each.id: each for each in models or ()})
+            self._listed[target.provider_name] = listed
+        return listed[1].get(target.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -19,10 +19,10 @@ from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.notices import Attempt
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing.aim import aimed, pinned
+from maestro_daemon.routing.aim import aimed
 from maestro_daemon.routing.failures import exhausted, is_clients_fault
 from maestro_daemon.routing.memory import Memory, Origin
-from maestro_daemon.routing.plan import Planner, Target
+from maestro_daemon.routing.plan import Plan, Planner, Target
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -94,12 +94,11 @@ class Router:
         self._notices = notices
         self._clock = clock
 
-    async def _plan(self, request: ResponseRequest) -> tuple[Target, ...]:
+    async def _plan(self, request: ResponseRequest) -> Plan:
         try:
-            targets = self._planner.plan(request.model)
+            return self._planner.plan(request)
         except CatalogueUnread:
-            targets = await self._planner.plan_patiently(request.model)
-        return pinned(request, targets, self._memory)
+            return await self._planner.plan_patiently(request)
 
     async def complete(self, request: ResponseRequest, progress: Progress) -> Completed:
         """The whole answer of the first target that gives one.
@@ -107,12 +106,15 @@ class Router:
         Raises `MaestroError`: the client's fault, an unknown name, or `AttemptsExhausted`.
         """
         failures: list[MaestroError] = []
-        for target in await self._plan(request):
+        plan = await self._plan(request)
+        for target in plan.candidates:
             attempt, began = self._begin(target, progress)
             try:
                 sent = self._aim(request, target)
                 completed = _read_reply(await target.provider.complete(sent), target)
                 attempt.first_output_after = self._clock() - began
+                plan.served_by(target)
+                plan.answered(completed.response["output"])
                 return self._settled(request, target, completed)
             except FAILURES as error:  # a plugin may raise anything; it fails this attempt alone
                 if ends_this_task(error):
@@ -148,12 +150,12 @@ class Router:
             self._memory.remember(request.client, id, origin, output)
 
     async def _attempts(
-        self, request: ResponseRequest, plan: Sequence[Target], progress: Progress, stream: ResponseStream
+        self, request: ResponseRequest, plan: Plan, progress: Progress, stream: ResponseStream
     ) -> AsyncGenerator[ResponseEvent, None]:
         """The first `Accepted`, then the events of the one upstream that commits."""
         splice = Splice()
         failures: list[MaestroError] = []
-        for target in plan:
+        for target in plan.candidates:
             splice.attempt(target.provider_name)
             attempt, began = self._begin(target, progress)
             try:
@@ -174,6 +176,7 @@ class Router:
                         if splice.take(event):
                             if attempt.first_output_after is None:
                                 attempt.first_output_after = self._clock() - began
+                                plan.served_by(target)
                             yield event
                             if splice.ended:
                                 break

@@ -10,7 +10,9 @@ import pytest
 
 from maestro_daemon.errors import CatalogueUnread, ModelUnknown
 from maestro_daemon.plugin import Model
+from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing import plan
+from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Balance, Planner, Route, Target
 from tests.support.house import FixedCatalogue
 
@@ -45,11 +47,15 @@ def planner(
         for name, (targets, fallbacks, balance) in (routes or {}).items()
     }
     models = {name: None if ids is None else [Model(id) for id in ids] for name, ids in listed.items()}
-    return Planner(providers, built, FixedCatalogue(models))
+    return Planner(providers, built, FixedCatalogue(models), Memory())
+
+
+def asking(name: str, **body: Any) -> ResponseRequest:
+    return ResponseRequest(body={"model": name, "input": "Hi", **body}, model=name, asked_model=name)
 
 
 def names(planner: Planner, asked: str) -> list[str]:
-    return [target.name for target in planner.plan(asked)]
+    return [target.name for target in planner.plan(asking(asked)).candidates]
 
 
 LISTED = {"openai": ["gpt-5", "gpt-5-mini"], "home": ["qwen", "org/model:7b"], "other": ["gpt-5"]}
@@ -81,13 +87,13 @@ def test_a_name_without_a_route_is_one_target(asked: str, target: str) -> None:
 
 
 def test_the_rest_behind_the_provider_goes_upstream_as_it_is() -> None:
-    (target,) = planner(LISTED).plan("home/org/model:7b")
+    (target,) = planner(LISTED).plan(asking("home/org/model:7b")).candidates
     assert (target.provider_name, target.model) == ("home", "org/model:7b")
 
 
 def test_an_id_that_several_list_is_unknown_and_names_the_candidates() -> None:
     with pytest.raises(ModelUnknown, match="openai/gpt-5, other/gpt-5") as unknown:
-        planner(LISTED).plan("gpt-5")
+        planner(LISTED).plan(asking("gpt-5"))
     assert (unknown.value.status, unknown.value.code) == (404, "model_not_found")
     assert unknown.value.param == "model"
 
@@ -107,7 +113,7 @@ def test_an_id_that_several_list_is_unknown_and_names_the_candidates() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(asked: str, hint: str) -> None:
     routes: Any = {"coder": (["home/qwen"], [], "in_order")}
     with pytest.raises(ModelUnknown, match="does not exist") as unknown:
-        planner(LISTED, routes).plan(asked)
+        planner(LISTED, routes).plan(asking(asked))
     assert hint in unknown.value.message
     assert (unknown.value.status, unknown.value.code, unknown.value.param) == (
         404,
@@ -118,18 +124,18 @@ def test_an_unknown_name_is_answered_with_the_nearest(asked: str, hint: str) -> 
 
 def test_where_nothing_is_known_the_message_says_so() -> None:
     with pytest.raises(ModelUnknown, match="No model is known here"):
-        planner({}).plan("gpt-5")
+        planner({}).plan(asking("gpt-5"))
 
 
 def test_a_long_name_is_not_echoed_whole() -> None:
     with pytest.raises(ModelUnknown) as unknown:
-        planner(LISTED).plan("x" * 512)
+        planner(LISTED).plan(asking("x" * 512))
     assert len(unknown.value.message) < 400
 
 
 def test_while_a_list_was_never_read_a_bare_name_cannot_be_judged() -> None:
     with pytest.raises(CatalogueUnread, match="cloud") as unread:
-        planner({**LISTED, "cloud": None}).plan("unknown")
+        planner({**LISTED, "cloud": None}).plan(asking("unknown"))
     assert unread.value.status == 503
     assert int(unread.value.headers["retry-after"]) > 0
 
@@ -188,12 +194,12 @@ def test_auto_is_the_first_model_of_what_costs_nothing(ranks: dict[str, int], ta
 
 def test_auto_is_never_a_provider_that_costs_money() -> None:
     with pytest.raises(ModelUnknown, match=r"\[routes.auto\]"):
-        planner(LISTED).plan("auto")
+        planner(LISTED).plan(asking("auto"))
 
 
 def test_auto_waits_for_a_list_that_was_never_read() -> None:
     with pytest.raises(CatalogueUnread):
-        planner({"home": None}, None, {"home": 0}).plan("auto")
+        planner({"home": None}, None, {"home": 0}).plan(asking("auto"))
 
 
 class ReadingCatalogue(FixedCatalogue):
@@ -214,29 +220,33 @@ class ReadingCatalogue(FixedCatalogue):
 def starting(*news: tuple[str, Sequence[Model] | None]) -> tuple[Planner, ReadingCatalogue]:
     catalogue = ReadingCatalogue(*news)
     providers: Any = {name: Named(0 if name == "home" else None) for name, _ in news}
-    return Planner(providers, {}, catalogue), catalogue
+    return Planner(providers, {}, catalogue, Memory()), catalogue
 
 
 @pytest.mark.parametrize("asked", ["auto", "qwen"])
 async def test_a_first_request_waits_for_the_list_that_it_needs_and_no_other(asked: str) -> None:
     planner, catalogue = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
-    assert [target.name for target in await planner.plan_patiently(asked)] == ["home/qwen"]
+    assert [target.name for target in (await planner.plan_patiently(asking(asked))).candidates] == [
+        "home/qwen"
+    ]
     assert [name for name, _ in catalogue.news] == ["cloud"]
 
 
 async def test_waiting_goes_on_until_a_name_can_be_judged() -> None:
     planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
-    assert [target.name for target in await planner.plan_patiently("gpt-5")] == ["cloud/gpt-5"]
+    assert [target.name for target in (await planner.plan_patiently(asking("gpt-5"))).candidates] == [
+        "cloud/gpt-5"
+    ]
     planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
     with pytest.raises(ModelUnknown):
-        await planner.plan_patiently("gpt-6")
+        await planner.plan_patiently(asking("gpt-6"))
 
 
 async def test_a_list_that_cannot_be_read_is_not_waited_for_again() -> None:
     planner, _ = starting(("home", None), ("cloud", [Model("gpt-5")]))
     for _ in range(2):
         with pytest.raises(CatalogueUnread, match="home"):
-            await planner.plan_patiently("auto")
+            await planner.plan_patiently(asking("auto"))
 
 
 async def test_a_list_that_does_not_come_is_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +254,7 @@ async def test_a_list_that_does_not_come_is_waited_for_within_bounds(monkeypatch
     planner, catalogue = starting(("home", [Model("qwen")]))
     monkeypatch.setattr(catalogue, "more_read", asyncio.Event().wait)
     with pytest.raises(CatalogueUnread):
-        await planner.plan_patiently("auto")
+        await planner.plan_patiently(asking("auto"))
 
 
 def test_every_known_name_is_listed_once_routes_first() -> None:
@@ -266,7 +276,7 @@ def test_every_listed_name_can_be_asked_for() -> None:
     routes: Any = {"coder": (["home/qwen"], [], "in_order")}
     known = planner(LISTED, routes, {"home": 0})
     for name in known.names():
-        assert known.plan(name)
+        assert known.plan(asking(name)).candidates
 
 
 def test_only_a_provider_that_says_so_keeps_responses() -> None:

@@ -83,7 +83,9 @@ class Bench:
         self.request = ResponseRequest(
             body={"model": "r", "input": "Hi"}, model="r", asked_model="r", stream=True
         )
-        planner = Planner(self.providers, {"r": Route("r", targets, balance="in_order")}, FixedCatalogue({}))
+        planner = Planner(
+            self.providers, {"r": Route("r", targets, balance="in_order")}, FixedCatalogue({}), self.memory
+        )
         self.router = Router(planner, self.memory, self.heard)
 
     async def events(self) -> list[str]:

@@ -142,7 +142,7 @@ async def house(
     heard = Heard()
     memory = Memory()
     catalogue = FixedCatalogue({name: [Model("gpt-test")] for name in providers})
-    router = Router(Planner(providers, built, catalogue), memory, heard)
+    router = Router(Planner(providers, built, catalogue, memory), memory, heard)
     handler = ResponsesHandler(router, heard, Limits(max_body, 30.0, keepalive, send_timeout))  # type: ignore[arg-type]
     runner = ConnectionRunner(make_app(handler, Access(keys or {}), more))
     await runner.setup()
