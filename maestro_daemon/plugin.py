@@ -27,9 +27,19 @@ from maestro_daemon.errors import (
 )
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol.chat_dialect import ChatDialect
+from maestro_daemon.protocol.chat_mending import ChatMending
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.providers.hookspecs import Register, hookimpl
+from maestro_daemon.providers.login import (
+    CodeShown,
+    LoggedIn,
+    Login,
+    LoginFailed,
+    LoginState,
+    LoginStep,
+    Waiting,
+)
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.providers.options import (
     BaseUrl,
@@ -43,6 +53,7 @@ from maestro_daemon.providers.options import (
 )
 from maestro_daemon.providers.provider import (
     Diagnosed,
+    Identified,
     Model,
     NativeResponses,
     Provider,
@@ -50,7 +61,9 @@ from maestro_daemon.providers.provider import (
     Startable,
     Unmetered,
 )
+from maestro_daemon.providers.quota import Allowance, Quota, QuotaReport
 from maestro_daemon.providers.secret import Secret
+from maestro_daemon.providers.state_directory import write_private
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.chat import ChatUpstream
 from maestro_daemon.upstream.http import HttpUpstream
@@ -60,11 +73,14 @@ from maestro_daemon.upstream.responses import ResponsesUpstream
 __all__ = [
     "CARRIED_HEADERS",
     "Accepted",
+    "Allowance",
     "AnnotationDelta",
     "Attempt",
     "BaseUrl",
     "ChatDialect",
+    "ChatMending",
     "ChatUpstream",
+    "CodeShown",
     "ConfigPath",
     "CredentialsRefused",
     "Delta",
@@ -74,13 +90,21 @@ __all__ = [
     "Headers",
     "HttpOptions",
     "HttpUpstream",
+    "Identified",
     "ImageDelta",
+    "LoggedIn",
+    "Login",
+    "LoginFailed",
+    "LoginState",
+    "LoginStep",
     "MaestroError",
     "Model",
     "NativeResponses",
     "Outcome",
     "Provider",
     "ProviderUnavailable",
+    "Quota",
+    "QuotaReport",
     "ReasoningDelta",
     "RefusalDelta",
     "Register",
@@ -104,6 +128,8 @@ __all__ = [
     "UpstreamRefused",
     "UpstreamUnreachable",
     "Usage",
+    "Waiting",
     "exact",
     "hookimpl",
+    "write_private",
 ]

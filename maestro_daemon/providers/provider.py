@@ -101,3 +101,18 @@ class Unmetered(Protocol):
     def unmetered_rank(self) -> int | None:
         """The lowest rank is taken first (0 a local server, 1 an embedded model); None: it may cost money."""
         ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A provider that can tell which account it speaks for, as what an upstream seals only its account reads.
+
+    Without it the provider is taken for an account of its own, named as the configuration names it.
+    """
+
+    def account(self) -> str:
+        """The same text for the same account, also after a restart, a new key or a new login; "" if unknown.
+
+        It must be quick. Clients see twelve digits of its hash.
+        """
+        ...

@@ -66,3 +66,27 @@ def test_a_request_without_seals_of_ours_is_passed_on_as_it_is(given: Any) -> No
     sent, left_out = unsealed(before)
     assert sent is before
     assert left_out == ()
+
+
+MARKED = "maestro1.0123456789ab."
+
+
+@pytest.mark.parametrize("kind", ["reasoning", "compaction", "context_compaction"])
+def test_what_another_account_sealed_is_left_out(kind: str) -> None:
+    foreign = {"type": kind, "id": "x_1", "encrypted_content": MARKED}
+    sent, left_out = unsealed(request(USER, foreign))
+    assert sent.body["input"] == [USER]
+    assert left_out == (f"input[1]: {kind}",)
+
+
+def test_an_item_that_says_more_than_its_ciphertext_stays_without_it() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    parts = [{"type": "encrypted_content", "encrypted_content": MARKED}]
+    text = {"type": "input_text", "text": "x"}
+    output = {"type": "function_call_output", "call_id": "c", "output": parts}
+    told = {"type": "agent_message", "content": [*parts, text]}
+    sent, left_out = unsealed(
+        request({**call, "encrypted_content": MARKED}, output, told, {**told, "content": parts})
+    )
+    assert sent.body["input"] == [call, {**output, "output": ""}, {**told, "content": [text]}]
+    assert len(left_out) == 4

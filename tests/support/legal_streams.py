@@ -12,6 +12,15 @@ from tests.support import native
 from tests.support.native import Event
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=6)
+CIPHERTEXTS = st.sampled_from(
+    [
+        "gAAAA",
+        "gAAAAABo+/w==",
+        'é"encrypted_content":"\\',
+        "maestro1.000000000000.gAAAA",
+        "maestro-sealed-1.x",
+    ]
+)
 PIECES = st.lists(TEXT, min_size=1, max_size=4)
 _LOGPROB = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
 _CITATION = {
@@ -125,8 +134,11 @@ def reasonings(draw: st.DrawFn, index: int, status: str) -> list[Event]:
         events, part = part_events(place, "reasoning_text", draw(PIECES))
         within += events
         content.append(part)
-    head = {"id": id, "type": "reasoning", "summary": []}
-    whole = {**head, "summary": summary, "encrypted_content": "gAAAA", "status": status}
+    head: dict[str, Any] = {"id": id, "type": "reasoning", "summary": []}
+    ciphertext = draw(CIPHERTEXTS)
+    whole = {**head, "summary": summary, "encrypted_content": ciphertext, "status": status}
+    if draw(st.booleans()):
+        head["encrypted_content"] = draw(st.sampled_from(["", ciphertext[:4], ciphertext]))
     if content:
         whole["content"] = content
     return item_events(index, head, within, whole)
