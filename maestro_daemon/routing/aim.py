@@ -1,18 +1,38 @@
-"""One request, made ready for one target: its model's name there, and ids that the target knows."""
+"""One request, made ready for one target: its model there, ids that it knows, ciphertext of its own alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.exact_request import exact
+from maestro_daemon.protocol.sealing import FIELD, Unsealed, unmarked_text, unsealed_items
+from maestro_daemon.providers.account import account_hash
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
 from maestro_daemon.routing.target import Target
 
 _SWAPPED: Final = frozenset({"item_reference", "reasoning", None})
 """Types of input items that some target may have to get in another form."""
+
+SEALED_REASONING: Final = "sealed_reasoning"
+"""What an answer is degraded by that was made without the ciphertext of others."""
+
+
+class Aimed(NamedTuple):
+    """A request as one target is to get it.
+
+    `dropped` are the ids of items that nothing could take the place of: references which nobody can resolve,
+    and reasoning that the target would look up by its id although another provider made it. `degraded` says
+    what the target does without, "" for nothing; `ciphertext` whether it gets any that it may refuse.
+    """
+
+    request: ResponseRequest
+    dropped: list[str]
+    degraded: str = ""
+    ciphertext: bool = False
 
 
 def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> tuple[Target, ...]:
@@ -39,34 +59,50 @@ def pinned(request: ResponseRequest, plan: Sequence[Target], memory: Memory) -> 
     )
 
 
-def aimed(request: ResponseRequest, target: Target, memory: Memory) -> tuple[ResponseRequest, list[str]]:
-    """The request as `target` is to get it, and the ids of what had to be dropped.
+def aimed(request: ResponseRequest, target: Target, memory: Memory, *, ciphertext: bool = True) -> Aimed:
+    """The request as `target` is to get it.
 
-    That are item references which nobody can resolve, and reasoning that the target would look up by its id
-    although another provider made it.
+    With `ciphertext` False it gets none, not even its own: for a target that has just refused it.
     """
     previous = request.previous_response_id
     origin = None if previous is None else memory.origin(request.client, previous)
     swaps = {} if _SWAPPED.isdisjoint(request.item_types()) else _swaps(request, target, memory)
-    if origin is None and not swaps:
-        sent = request.aimed_at(target.model)
-        # A body that is to be written anew must have every digit.
-        return (sent if sent.text is not None else exact(request).aimed_at(target.model)), []
+    account = account_hash(target.provider, target.provider_name)
+    opened = _opened(request, swaps, account, ciphertext=ciphertext)
+    degraded = SEALED_REASONING if opened.foreign else ""
+    holds = opened.kept > 0
+    if origin is None and not swaps and not opened.foreign:
+        text = request.text
+        if opened.own and text is not None:
+            text = unmarked_text(text, account, opened.own)
+            if text is not None:
+                request = replace(request, body={**request.body, "input": opened.items}, text=text)
+        if text is not None or not opened.own:
+            sent = request.aimed_at(target.model)
+            if sent.text is None:
+                # A body that is to be written anew must have every digit.
+                sent = exact(request).aimed_at(target.model)
+            return Aimed(sent, [], degraded, holds)
     request = exact(request)
     changes: dict[str, Any] = {}
     if origin is not None:
         changes["previous_response_id"] = origin.upstream_id
-    dropped: list[str] = []
+    if swaps or opened.own or opened.foreign:
+        changes["input"] = _opened(request, swaps, account, ciphertext=ciphertext).items
+    dropped = [request.body["input"][index]["id"] for index, told in swaps.items() if told is None]
+    return Aimed(request.aimed_at(target.model, **changes), dropped, degraded, holds)
+
+
+def _opened(
+    request: ResponseRequest, swaps: Mapping[int, dict[str, Any] | None], account: str, *, ciphertext: bool
+) -> Unsealed:
+    """The input's items with `swaps` in their places, for `account`; none where the input is a text."""
+    items = request.body.get("input")
+    if not isinstance(items, list):
+        return Unsealed([], 0, 0, 0)
     if swaps:
-        kept = []
-        for index, item in enumerate(request.body["input"]):
-            told = swaps.get(index, item)
-            if told is None:
-                dropped.append(item["id"])
-            else:
-                kept.append(told)
-        changes["input"] = kept
-    return request.aimed_at(target.model, **changes), dropped
+        items = [told for index, item in enumerate(items) if (told := swaps.get(index, item)) is not None]
+    return unsealed_items(items, account, ciphertext=ciphertext)
 
 
 def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int, dict[str, Any] | None]:
@@ -84,14 +120,18 @@ def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int
             found = memory.item(request.client, id)
             if keeps and _is_known_there(found, target):
                 continue
-            reasoned = found is not None and found.item.get("type") == "reasoning"
-            swaps[index] = None if found is None or (keeps and reasoned) else found.item
+            swaps[index] = None if found is None or _is_bare_reasoning(found, keeps) else found.item
         elif keeps and kind == "reasoning" and not item.get("encrypted_content"):
             id = item.get("id")
             found = memory.item(request.client, id) if isinstance(id, str) else None
             if found is not None and found.provider != target.provider_name:
-                swaps[index] = None
+                swaps[index] = None if _is_bare_reasoning(found, keeps) else found.item
     return swaps
+
+
+def _is_bare_reasoning(found: KeptItem, keeps: bool) -> bool:
+    """Reasoning that a native target would look up by its id, as it holds no ciphertext."""
+    return keeps and found.item.get("type") == "reasoning" and not found.item.get(FIELD)
 
 
 def _reference(item: Mapping[str, Any]) -> str | None:

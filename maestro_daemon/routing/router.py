@@ -218,7 +218,7 @@ class Router:
         self._notices.maestro_attempt_finished(request=request, attempt=attempt)
 
     def _aim(self, request: ResponseRequest, target: Target) -> ResponseRequest:
-        sent, dropped = aimed(request, target, self._memory)
+        sent, dropped, *_ = aimed(request, target, self._memory)
         if dropped:
             _log.warning(
                 "input items dropped: not known to the target", items=dropped[:20], count=len(dropped)

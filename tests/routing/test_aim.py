@@ -54,7 +54,7 @@ def test_a_known_response_goes_to_the_native_target_that_made_it(plan: list[Targ
     memory = remembering("first", native=True)
     wanted = request(previous_response_id="resp_ours")
     assert pinned(wanted, plan, memory) == (FIRST,)
-    sent, _ = aimed(wanted, FIRST, memory)
+    sent, *_ = aimed(wanted, FIRST, memory)
     assert sent.body["previous_response_id"] == "resp_theirs"
     assert wanted.body["previous_response_id"] == "resp_ours"
 
@@ -65,7 +65,7 @@ def test_a_known_response_goes_to_the_native_target_that_made_it(plan: list[Targ
 def test_an_unknown_id_is_passed_on_to_the_only_native_provider(plan: list[Target]) -> None:
     wanted = request(previous_response_id="resp_unknown")
     assert pinned(wanted, plan, Memory()) == (FIRST,)
-    sent, _ = aimed(wanted, FIRST, Memory())
+    sent, *_ = aimed(wanted, FIRST, Memory())
     assert sent.body["previous_response_id"] == "resp_unknown"
 
 
@@ -107,7 +107,7 @@ REFERENCE = {"type": "item_reference", "id": "msg_1"}
 def test_a_reference_is_resolved_for_a_translated_target(reference: dict[str, Any]) -> None:
     memory = remembering("first", native=True, items=(MESSAGE,))
     wanted = request(input=[{"role": "user", "content": "a"}, reference])
-    sent, dropped = aimed(wanted, HOME, memory)
+    sent, dropped, *_ = aimed(wanted, HOME, memory)
     assert sent.body["input"] == [{"role": "user", "content": "a"}, MESSAGE]
     assert wanted.body["input"][1] == reference
     assert not dropped
@@ -115,7 +115,7 @@ def test_a_reference_is_resolved_for_a_translated_target(reference: dict[str, An
 
 def test_the_native_target_that_made_an_item_gets_the_reference_itself() -> None:
     memory = remembering("first", native=True, items=(MESSAGE,))
-    sent, dropped = aimed(request(input=[REFERENCE]), FIRST, memory)
+    sent, dropped, *_ = aimed(request(input=[REFERENCE]), FIRST, memory)
     assert sent.body["input"] == [REFERENCE]
     assert not dropped
 
@@ -128,25 +128,25 @@ def test_the_native_target_that_made_an_item_gets_the_reference_itself() -> None
     ],
 )
 def test_another_native_target_gets_the_item(memory: Memory) -> None:
-    sent, _ = aimed(request(input=[REFERENCE]), SECOND, memory)
+    sent, *_ = aimed(request(input=[REFERENCE]), SECOND, memory)
     assert sent.body["input"] == [MESSAGE]
 
 
 def test_a_native_target_may_know_what_the_house_does_not() -> None:
-    sent, dropped = aimed(request(input=[REFERENCE]), FIRST, Memory())
+    sent, dropped, *_ = aimed(request(input=[REFERENCE]), FIRST, Memory())
     assert sent.body["input"] == [REFERENCE]
     assert not dropped
 
 
 def test_a_reference_that_nobody_knows_is_dropped_and_named() -> None:
-    sent, dropped = aimed(request(input=["x", REFERENCE, {"role": "user", "content": "a"}]), HOME, Memory())
+    sent, dropped, *_ = aimed(request(input=["x", REFERENCE, {"role": "user", "content": "a"}]), HOME, Memory())
     assert sent.body["input"] == ["x", {"role": "user", "content": "a"}]
     assert dropped == ["msg_1"]
 
 
 def test_another_clients_items_are_not_resolved() -> None:
     memory = remembering("first", native=True, client="alice", items=(MESSAGE,))
-    sent, dropped = aimed(request("bob", input=[REFERENCE]), HOME, memory)
+    sent, dropped, *_ = aimed(request("bob", input=[REFERENCE]), HOME, memory)
     assert sent.body["input"] == []
     assert dropped == ["msg_1"]
 
@@ -158,45 +158,45 @@ THOUGHT = {"id": "rs_1", "type": "reasoning", "summary": []}
 def test_reasoning_that_only_its_own_provider_knows_by_its_id_goes_to_no_other(item: dict[str, Any]) -> None:
     memory = remembering("home", native=False, items=(THOUGHT,))
     wanted = request(input=[{"role": "user", "content": "a"}, item])
-    sent, dropped = aimed(wanted, FIRST, memory)
+    sent, dropped, *_ = aimed(wanted, FIRST, memory)
     assert sent.body["input"] == [{"role": "user", "content": "a"}]
     assert dropped == ["rs_1"]
     for target, known in ((HOME, memory), (FIRST, remembering("first", native=True, items=(THOUGHT,)))):
-        sent, dropped = aimed(wanted, target, known)
+        sent, dropped, *_ = aimed(wanted, target, known)
         assert sent.body["input"] == wanted.body["input"]
         assert not dropped
 
 
 def test_reasoning_that_is_not_known_here_is_passed_on() -> None:
     for item in (THOUGHT, {**THOUGHT, "id": None}, {**THOUGHT, "id": 3}):
-        sent, _ = aimed(request(input=[item]), FIRST, remembering("home", native=False))
+        sent, *_ = aimed(request(input=[item]), FIRST, remembering("home", native=False))
         assert sent.body["input"] == [item]
 
 
 def test_reasoning_with_ciphertext_is_passed_on() -> None:
     item = {**THOUGHT, "encrypted_content": "gAAA"}
-    sent, _ = aimed(request(input=[item]), FIRST, remembering("home", native=False, items=(item,)))
+    sent, *_ = aimed(request(input=[item]), FIRST, remembering("home", native=False, items=(item,)))
     assert sent.body["input"] == [item]
 
 
 def test_a_reference_to_reasoning_of_another_provider_is_dropped_for_a_native_target() -> None:
     memory = remembering("home", native=False, items=(THOUGHT,))
     wanted = request(input=[{"type": "item_reference", "id": "rs_1"}])
-    assert aimed(wanted, FIRST, memory)[1] == ["rs_1"]
-    assert aimed(wanted, HOME, memory)[0].body["input"] == [THOUGHT]
+    assert aimed(wanted, FIRST, memory).dropped == ["rs_1"]
+    assert aimed(wanted, HOME, memory).request.body["input"] == [THOUGHT]
 
 
 def test_the_clients_own_text_is_kept_where_no_item_changes() -> None:
     raw = b'{"model":"coder","input":[{"type":"item_reference","id":"rs_1"}]}'
     wanted = ResponseRequest(body=json.loads(raw), model="coder", asked_model="coder", text=raw)
-    sent, _ = aimed(wanted, FIRST, remembering("first", native=True, items=(THOUGHT,)))
+    sent, *_ = aimed(wanted, FIRST, remembering("first", native=True, items=(THOUGHT,)))
     assert sent.text == raw.replace(b"coder", b"m")
 
 
 def test_all_else_of_the_body_stays() -> None:
     body = {"x_new": [None, {"a": 2**70}], "tools": [{"type": "x"}], "stream": True, "store": None}
     wanted = request(**body)
-    sent, _ = aimed(wanted, FIRST, Memory())
+    sent, *_ = aimed(wanted, FIRST, Memory())
     assert sent.body == {**wanted.body, "model": "m"}
     assert (sent.model, sent.asked_model) == ("m", "coder")
     assert sent.response_id == wanted.response_id
