@@ -40,7 +40,7 @@ class ServerProvider:
     def __init__(self, name: str, options: LocalOptions) -> None:
         self.name = name
         self._dialect = options.dialect
-        base_url = options.base_url or ""
+        self._base_url = base_url = options.base_url or ""
         on_this_machine = base_url.startswith("http:")  # elsewhere only https is allowed
         self._costs_nothing = on_this_machine
         headers = dict(options.headers)
@@ -75,6 +75,10 @@ class ServerProvider:
         self._facts: dict[str, Model] = {}
         self._asking: asyncio.Task[None] | None = None
         self._ask_again = 0.0
+
+    def account(self) -> str:
+        """Whoever asks this server is the same to it."""
+        return f"local {self._base_url}"
 
     def unmetered_rank(self) -> int | None:
         """A server on this machine costs nothing; of one elsewhere that is not known."""

@@ -19,7 +19,8 @@ class OpenAIOptions(HttpOptions):
     """The key sent as `Authorization: Bearer`."""
 
     organization: Annotated[str | None, Field(examples=["org-abc"])] = None
-    """The organization that requests are counted for (`OpenAI-Organization`)."""
+    """The organization that requests are counted for (`OpenAI-Organization`).
+    With it, or with `project`, the sealed reasoning of running conversations outlives a new `api_key`."""
 
     project: Annotated[str | None, Field(examples=["proj_abc"])] = None
     """The project that requests are counted for (`OpenAI-Project`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Sequence
 
 from maestro_daemon.plugin import (
@@ -25,6 +26,7 @@ class OpenAIProvider:
 
     def __init__(self, name: str, options: OpenAIOptions) -> None:
         self.name = name
+        self._account = _identity(options)
         headers = {**options.headers, "authorization": f"Bearer {options.api_key.reveal()}"}
         if options.organization is not None:
             headers["openai-organization"] = options.organization
@@ -44,6 +46,10 @@ class OpenAIProvider:
     def keeps_responses(self, model: str) -> bool:
         """OpenAI keeps responses, so that they can be continued by their id."""
         return True
+
+    def account(self) -> str:
+        """The same for all keys of one organization, else of one project; of neither, the key says it."""
+        return self._account
 
     async def models(self) -> Sequence[Model]:
         """``GET /models``; entries without an id are left out."""
@@ -68,3 +74,15 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _identity(options: OpenAIOptions) -> str:
+    if options.organization is not None:
+        return f"{options.base_url} organization {options.organization}"
+    if options.project is not None:
+        return f"{options.base_url} project {options.project}"
+    # Clients see a part of this. A slow hash, as not every server that is asked so has keys beyond guessing.
+    key = hashlib.scrypt(
+        options.api_key.reveal().encode(), salt=options.base_url.encode(), n=2**12, r=8, p=1, dklen=16
+    )
+    return f"{options.base_url} key {key.hex()}"
