@@ -17,6 +17,7 @@
     │  ├─ UpstreamRefused             it answered with a status
     │  │  └─ CredentialsRefused       401/403
     │  └─ UpstreamBroken              it spoke nonsense, or stopped mid-stream
+    ├─ DeadlinePassed            504  the answer took longer than it may, or than its client waits
     └─ AttemptsExhausted              every target failed
 """
 
@@ -158,6 +159,13 @@ class UpstreamBroken(UpstreamError):
     """The upstream spoke nonsense, sent an error inside a stream, or stopped before its end."""
 
     default_code = "upstream_broken"
+
+
+class DeadlinePassed(MaestroError):
+    """The answer took longer than it may, or than the client says that it waits; nobody else is asked."""
+
+    default_status = 504
+    default_code = "deadline_exceeded"
 
 
 class AttemptsExhausted(MaestroError):

@@ -21,6 +21,19 @@ def new_response_id() -> str:
     return new_id("resp")
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds of one connection to an upstream, in seconds; None is the provider's own setting.
+
+    `connect` until the connection stands, `first_byte` until the answer's headers, `idle` between two
+    pieces of the answer.
+    """
+
+    connect: float | None = None
+    first_byte: float | None = None
+    idle: float | None = None
+
+
 @dataclass(slots=True)  # not frozen: that costs a microsecond for each of its many makings
 class ResponseRequest:
     """One call of ``POST /v1/responses``.
@@ -31,7 +44,9 @@ class ResponseRequest:
     `headers` holds those of the client's headers that may mean something to an upstream (lower-case
     names), never credentials. `client` is the name of the client's key, "" where no keys are configured.
     `response_id` and `created_at` (unix seconds) are the identity of the answer: every upstream's own is
-    replaced by it. `text` is the JSON that `body` was read from, None where the two differ; where
+    replaced by it. `timeouts` are what the route says of the connections made for it, None where it says
+    nothing. `deadline` is the client's own patience in seconds (``x-stainless-timeout``), None if it did not
+    say; the router heeds it. `text` is the JSON that `body` was read from, None where the two differ; where
     it is given, an integer of 2**64 or more may be a float in `body`, and `exact` brings it back.
     """
 
@@ -45,6 +60,8 @@ class ResponseRequest:
     response_id: str = field(default_factory=new_response_id)
     created_at: int = field(default_factory=lambda: int(time.time()))
     text: bytes | None = field(default=None, repr=False)
+    timeouts: Timeouts | None = None
+    deadline: float | None = None
     _item_types: frozenset[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -84,6 +101,8 @@ class ResponseRequest:
             self.response_id,
             self.created_at,
             None if changes else self._text_for(model),
+            self.timeouts,
+            self.deadline,
         )
         if "input" not in changes:
             aimed._item_types = self._item_types

@@ -14,7 +14,8 @@ class Attempt:
 
     `number` counts from 1. `accepted_after` and `first_output_after` are seconds since the attempt began,
     None if it never came so far; `duration` is the whole attempt. `error` is None for a success and for a
-    client that left.
+    client that left. `failure` is the class of the error (``unreachable``, ``quota``, …), `wait` the seconds
+    until the same target is asked again, `degraded` what the target had to do without, "" for nothing.
     """
 
     number: int
@@ -24,6 +25,9 @@ class Attempt:
     first_output_after: float | None = None
     duration: float = 0.0
     error: MaestroError | None = None
+    failure: str | None = None
+    wait: float = 0.0
+    degraded: str = ""
 
     @property
     def target(self) -> str:

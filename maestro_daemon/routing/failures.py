@@ -1,4 +1,4 @@
-"""Which failures end a request, which go on to the next target, and what a client is told when all failed."""
+"""What a client is told when nobody answered."""
 
 from __future__ import annotations
 
@@ -14,63 +14,97 @@ from maestro_daemon.errors import (
     RequestInvalid,
     UpstreamRefused,
 )
-
-LACKS_OF_THE_TARGET: Final = frozenset(
-    {
-        "context_length_exceeded",
-        "model_not_found",
-        "model_not_supported",
-        "invalid_encrypted_content",
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "quota_exceeded",
-        "payment_required",
-    }
-)
-"""Codes of a 400 or 422 that another target may well answer."""
+from maestro_daemon.routing.failure_class import Failure, FailureClass
+from maestro_daemon.routing.health import Cooling
 
 _CLIENT_STATUSES: Final = (400, 404, 409, 413, 415, 422)
-_QUOTA_CODES: Final = (
-    "insufficient_quota",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "quota_exceeded",
-)
+_LIMITS: Final = (FailureClass.LIMITED, FailureClass.QUOTA)
 _DEFAULT_RETRY_AFTER: Final = 1.0
+_MOST_TOLD: Final = 8
+_LONGEST_REASON: Final = 300
+_STATES: Final = {
+    FailureClass.UNREACHABLE: "could not be reached",
+    FailureClass.REFUSED: "failed",
+    FailureClass.LIMITED: "is rate limited",
+    FailureClass.BROKEN: "broke its answers off",
+    FailureClass.QUOTA: "is out of credit",
+    FailureClass.CREDENTIALS: "refuses the credentials",
+}
 
 
-def is_clients_fault(error: MaestroError) -> bool:
-    """True if no target can help: a 400 or 422 whose code says nothing about the target."""
-    if not isinstance(error, UpstreamRefused) or error.status not in (400, 422):
-        return False
-    code = error.code or ""
-    return code not in LACKS_OF_THE_TARGET and not code.startswith("unsupported_")
+def exhausted(failures: Sequence[Failure], cooling: Sequence[Cooling] = ()) -> MaestroError:
+    """The one error for a request that nobody answered; `failures` and `cooling` have one between them.
 
-
-def exhausted(failures: Sequence[MaestroError]) -> MaestroError:
-    """The one error for a request whose every attempt failed; `failures` in order, at least one."""
-    first, last = failures[0], failures[-1]
-    if is_clients_fault(last):
-        return _as_client_error(last)
-    if all(_is_client_error(each) for each in failures):
-        return _as_client_error(first)
-    limited = [each for each in failures if _is_limit(each)]
+    `failures` are those of its attempts in order, `cooling` the targets that were not asked.
+    """
+    if failures:
+        last = failures[-1]
+        if last.kind is FailureClass.CLIENT:
+            return _as_client_error(last.error)
+        if not cooling and all(_is_client_error(each) for each in failures):
+            return _as_client_error(failures[0].error)
+    limited = [(each, each.retry_after) for each in failures if each.kind in _LIMITS]
+    limited += [(each.failure, each.seconds) for each in cooling if each.failure.kind in _LIMITS]
+    if not failures:
+        return _all_cooling(cooling, limited=bool(limited))
     if limited:
-        return _as_limit(limited)
-    return _as_server_error(last)
+        return _as_limit(limited, cooling)
+    return _as_server_error(failures[-1].error, cooling)
 
 
-def _is_client_error(error: MaestroError) -> bool:
+def _all_cooling(cooling: Sequence[Cooling], *, limited: bool) -> MaestroError:
+    """The answer of a route whose every target cools down, given at once."""
+    seconds = _whole(min(each.seconds for each in cooling))
+    kinds = {each.failure.kind for each in cooling}
+    if kinds == {FailureClass.QUOTA}:
+        code, type = "insufficient_quota", "insufficient_quota"
+    elif limited:
+        code, type = "rate_limit_exceeded", "rate_limit_error"
+    elif kinds == {FailureClass.CREDENTIALS}:
+        code, type = "upstream_credentials_refused", "server_error"
+    else:
+        code, type = "upstream_unavailable", "server_error"
+    headers = {"retry-after": str(seconds)}
+    if len(cooling) == 1:
+        headers.update(_limits(cooling[0].failure.error))
+    return AttemptsExhausted(
+        f"{_told(cooling)} Please try again in {seconds}s.",
+        status=429 if limited else 503,
+        code=code,
+        type=type,
+        headers=headers,
+    )
+
+
+def _told(cooling: Sequence[Cooling]) -> str:
+    """The state of each target that cools down, a sentence each."""
+    said = []
+    for each in cooling[:_MOST_TOLD]:
+        left = f"asked again in {_span(each.seconds)}" if each.seconds else "being tried just now"
+        reason = each.failure.error.message[:_LONGEST_REASON].rstrip(".")
+        said.append(f"{each.target} {_STATES.get(each.failure.kind, 'failed')}, {left}: {reason}.")
+    if len(cooling) > _MOST_TOLD:
+        said.append(f"So do {len(cooling) - _MOST_TOLD} more.")
+    return " ".join(said)
+
+
+def _span(seconds: float) -> str:
+    whole = _whole(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{round(whole / 60)} min" if whole < 7200 else f"{whole / 3600:.1f} h"
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))
+
+
+def _is_client_error(failure: Failure) -> bool:
+    error = failure.error
     if isinstance(error, RequestInvalid):
         return True
-    return isinstance(error, UpstreamRefused) and error.status in _CLIENT_STATUSES and not _is_limit(error)
-
-
-def _is_limit(error: MaestroError) -> bool:
-    if not isinstance(error, UpstreamRefused):
-        return False
-    return error.status in (402, 429) or error.code in _QUOTA_CODES
+    refused = isinstance(error, UpstreamRefused) and error.status in _CLIENT_STATUSES
+    return refused and failure.kind not in _LIMITS
 
 
 def _as_client_error(error: MaestroError) -> MaestroError:
@@ -84,15 +118,17 @@ def _as_client_error(error: MaestroError) -> MaestroError:
     return told
 
 
-def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:
-    def wait(error: MaestroError) -> float:
-        said = error.retry_after if isinstance(error, UpstreamRefused) else None
-        return _DEFAULT_RETRY_AFTER if said is None else said
+def _as_limit(
+    limited: Sequence[tuple[Failure, float | None]], cooling: Sequence[Cooling] = ()
+) -> MaestroError:
+    def wait(each: tuple[Failure, float | None]) -> float:
+        return _DEFAULT_RETRY_AFTER if each[1] is None else each[1]
 
     # A limit that passes is worth waiting for; an empty account is not, so it is told only if alone.
-    passing = [each for each in limited if each.code not in _QUOTA_CODES and each.status != 402]
-    told = min(passing or limited, key=wait)
-    seconds = max(1, math.ceil(wait(told)))
+    passing = [each for each in limited if each[0].kind is FailureClass.LIMITED]
+    first = min(passing or limited, key=wait)
+    told = first[0].error
+    seconds = _whole(wait(first))
     if not passing:
         return AttemptsExhausted(
             told.message,
@@ -101,7 +137,7 @@ def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:
             type="insufficient_quota",
             headers={"retry-after": str(seconds)},
         )
-    message = told.message
+    message = _with(told.message, cooling)
     if "try again in" not in message:
         stop = "" if message.endswith((".", "!", "?")) else "."
         message = f"{message}{stop} Please try again in {seconds}s."
@@ -115,23 +151,42 @@ def _as_limit(limited: Sequence[MaestroError]) -> MaestroError:
     )
 
 
-def _as_server_error(error: MaestroError) -> MaestroError:
+def _as_server_error(error: MaestroError, cooling: Sequence[Cooling] = ()) -> MaestroError:
     if isinstance(error, CredentialsRefused):
         return AttemptsExhausted(
-            f"The upstream refused the provider's credentials (HTTP {error.status}): {error.message}",
+            _with(
+                f"The upstream refused the provider's credentials (HTTP {error.status}): {error.message}",
+                cooling,
+            ),
             code="upstream_credentials_refused",
+        )
+    if cooling and _is_client_error(Failure(FailureClass.LACK, error)):
+        # Those that cool down might have served what this one cannot.
+        return AttemptsExhausted(
+            _with(error.message, cooling),
+            status=503,
+            code="upstream_unavailable",
+            headers={"retry-after": str(_whole(min(each.seconds for each in cooling)))},
         )
     overloaded = isinstance(error, ProviderUnavailable) or error.status in (503, 529)
     retry_after = error.retry_after if isinstance(error, UpstreamRefused) else None
-    headers = {} if retry_after is None else {"retry-after": str(max(1, math.ceil(retry_after)))}
+    headers = {} if retry_after is None else {"retry-after": str(_whole(retry_after))}
     return AttemptsExhausted(
-        error.message,
+        _with(error.message, cooling),
         status=503 if overloaded else 502,
         code=error.code or "upstream_error",
         param=error.param,
         type=_type_of(error, "server_error"),
         headers=headers,
     )
+
+
+def _with(message: str, cooling: Sequence[Cooling]) -> str:
+    """The message of what failed, and why the others were not asked."""
+    if not cooling:
+        return message
+    stop = "" if message.endswith((".", "!", "?")) else "."
+    return f"{message}{stop} Not asked: {_told(cooling)}"
 
 
 def _type_of(error: MaestroError, default: str) -> str:

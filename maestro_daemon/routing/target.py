@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from maestro_daemon.providers.provider import Provider
+from maestro_daemon.routing.terms import USUAL, Terms
 
 Balance = Literal["round_robin", "in_order", "weighted", "least_busy"]
 KEPT_FOR: Final = 3600.0
@@ -52,3 +53,4 @@ class Route:
     fallbacks: tuple[Target, ...] = ()
     balance: Balance = "round_robin"
     weights: Mapping[str, int] = field(default_factory=dict)
+    terms: Terms = USUAL

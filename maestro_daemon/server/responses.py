@@ -18,7 +18,7 @@ from maestro_daemon.protocol.guard import Guard
 from maestro_daemon.providers.notices import Outcome
 from maestro_daemon.providers.registry import Notices
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing.router import Progress, ResponseStream, Router
+from maestro_daemon.routing.router import Progress, Router
 from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.body import read_body
 from maestro_daemon.server.connections import EventStream
@@ -209,6 +209,7 @@ class ResponsesHandler:
                         raise UpstreamBroken("The upstream's last event did not end the answer.")
                 except MaestroError as error:
                     outcome.error = error
+                    stream.broke(error)
                     guard.fail(error)
                 except asyncio.CancelledError:
                     if not self._is_ended_by_us(request):
@@ -222,7 +223,9 @@ class ResponsesHandler:
                 finally:
                     keepalive.cancel()
                 writer.send_raw(sse.DONE)
-                self._settle(wanted, stream, guard, outcome)
+                outcome.status = str(guard.response.get("status"))
+                outcome.usage = _usage(guard.response)
+                stream.settle(guard.response, guard.upstream_id)
         return response
 
     def _is_ended_by_us(self, request: web.Request) -> bool:
@@ -233,14 +236,6 @@ class ResponsesHandler:
             return False
         task.uncancel()
         return True
-
-    def _settle(
-        self, wanted: ResponseRequest, stream: ResponseStream, guard: Guard, outcome: Outcome
-    ) -> None:
-        outcome.status = str(guard.response.get("status"))
-        outcome.usage = _usage(guard.response)
-        if stream.target is not None:
-            self._router.remember(wanted, stream.target, guard.response, guard.upstream_id)
 
 
 def _has_begun(request: web.Request) -> bool:
@@ -277,14 +272,18 @@ def _log_unread(request: web.Request, outcome: Outcome) -> None:
 def _house_headers(progress: Progress) -> dict[str, str]:
     if not progress.attempts:
         return {}
-    return {
+    headers = {
         "x-maestro-target": progress.target.encode("ascii", "replace").decode(),
         "x-maestro-attempts": str(len(progress.attempts)),
     }
+    if progress.degraded:
+        headers["x-maestro-degraded"] = progress.degraded
+    return headers
 
 
 def _fallback_comment(progress: Progress) -> bytes:
-    return sse.comment(f"maestro target={progress.target} attempts={len(progress.attempts)}")
+    degraded = f" degraded={progress.degraded}" if progress.degraded else ""
+    return sse.comment(f"maestro target={progress.target} attempts={len(progress.attempts)}{degraded}")
 
 
 def _usage(response: Mapping[str, Any]) -> dict[str, Any] | None:

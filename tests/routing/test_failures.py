@@ -1,4 +1,4 @@
-"""Which failures end a request, and what a client is told when every target failed."""
+"""What a client is told when every target failed."""
 
 from __future__ import annotations
 
@@ -17,52 +17,13 @@ from maestro_daemon.errors import (
     UpstreamUnreachable,
 )
 from maestro_daemon.protocol.failure_code import failure_code
-from maestro_daemon.routing.failures import exhausted, is_clients_fault
+from maestro_daemon.routing.failure_class import classify
+from maestro_daemon.routing.failures import exhausted
 
 
 def refused(status: int, code: str | None = None, message: str = "no", **more: Any) -> UpstreamRefused:
     kind = CredentialsRefused if status in (401, 403) else UpstreamRefused
     return kind(message, status=status, code=code, **more)
-
-
-@pytest.mark.parametrize(
-    ("error", "clients"),
-    [
-        (refused(400), True),
-        (refused(400, "invalid_value"), True),
-        (refused(400, "invalid_prompt"), True),
-        (refused(422, "missing_required_parameter"), True),
-        (refused(400, "context_length_exceeded"), False),
-        (refused(400, "model_not_found"), False),
-        (refused(400, "model_not_supported"), False),
-        (refused(400, "unsupported_parameter"), False),
-        (refused(400, "unsupported_value"), False),
-        (refused(422, "unsupported_anything"), False),
-        (refused(400, "invalid_encrypted_content"), False),
-        (refused(400, "insufficient_quota"), False),
-        (refused(400, "billing_hard_limit_reached"), False),
-        (refused(400, "billing_not_active"), False),
-        (refused(401), False),
-        (refused(402), False),
-        (refused(403), False),
-        (refused(404), False),
-        (refused(408), False),
-        (refused(409), False),
-        (refused(413), False),
-        (refused(429), False),
-        (refused(500), False),
-        (refused(529), False),
-        (UpstreamBroken("nonsense"), False),
-        (UpstreamUnreachable("silent"), False),
-        # another target may speak the dialect that this one does not
-        (RequestInvalid("cannot be said"), False),
-    ],
-    ids=lambda value: f"{value.status}-{value.code}" if isinstance(value, MaestroError) else "",
-)
-def test_only_a_400_or_422_that_says_nothing_of_the_target_is_the_clients_fault(
-    error: MaestroError, clients: bool
-) -> None:
-    assert is_clients_fault(error) is clients
 
 
 SILENT = UpstreamUnreachable("silent")
@@ -206,21 +167,23 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
 def test_when_all_failed_the_client_is_told(
     failures: Sequence[MaestroError], status: int, code: str | None, message: str, retry_after: str | None
 ) -> None:
-    error = exhausted(failures)
+    error = exhausted([*map(classify, failures)])
     assert (error.status, error.code, error.message) == (status, code, message)
     assert error.headers.get("retry-after") == retry_after
     assert set(error.envelope()["error"]) == {"message", "type", "param", "code"}
 
 
 def test_a_client_error_keeps_the_upstreams_type_and_param() -> None:
-    error = exhausted([refused(400, "invalid_value", "bad", param="input", type="invalid_request_error")])
+    error = exhausted(
+        [classify(refused(400, "invalid_value", "bad", param="input", type="invalid_request_error"))]
+    )
     assert (error.type, error.param) == ("invalid_request_error", "input")
-    assert exhausted([refused(400)]).type == "invalid_request_error"
+    assert exhausted([classify(refused(400))]).type == "invalid_request_error"
 
 
 def test_a_limit_keeps_the_upstreams_limit_headers_and_nothing_else() -> None:
     headers = {"x-ratelimit-remaining-tokens": "0", "set-cookie": "secret", "retry-after": "60"}
-    error = exhausted([refused(429, retry_after=2.0, headers=headers)])
+    error = exhausted([classify(refused(429, retry_after=2.0, headers=headers))])
     assert dict(error.headers) == {"x-ratelimit-remaining-tokens": "0", "retry-after": "2"}
     assert error.type == "rate_limit_error"
 
@@ -243,7 +206,7 @@ def test_a_limit_keeps_the_upstreams_limit_headers_and_nothing_else() -> None:
 def test_after_the_preamble_the_same_choice_makes_the_code(
     failures: Sequence[MaestroError], code: str
 ) -> None:
-    error = exhausted(failures)
+    error = exhausted([*map(classify, failures)])
     assert failure_code(error) == code
     if code == "rate_limit_exceeded":
         assert "try again in" in error.message

@@ -109,7 +109,7 @@ def whole() -> Scripted:
 
 
 BEFORE_OUTPUT: list[tuple[str, Callable[[], Scripted]]] = [
-    ("refused", lambda: Scripted(UpstreamRefused("no", status=500), reply=UpstreamRefused("no", status=500))),
+    ("refused", lambda: Scripted(UpstreamRefused("no", status=501), reply=UpstreamRefused("no", status=501))),
     (
         "unsupported",
         lambda: Scripted(RequestInvalid("cannot be said"), reply=RequestInvalid("cannot be said")),
