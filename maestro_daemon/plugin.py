@@ -29,6 +29,7 @@ from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_mending import ChatMending
 from maestro_daemon.protocol.exact_request import exact
+from maestro_daemon.protocol.item_log import new_item_id
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.providers.hookspecs import Register, hookimpl
 from maestro_daemon.providers.login import (
@@ -131,5 +132,6 @@ __all__ = [
     "Waiting",
     "exact",
     "hookimpl",
+    "new_item_id",
     "write_private",
 ]

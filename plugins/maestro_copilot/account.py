@@ -60,6 +60,7 @@ class Account:
         self._problem: str | None = None
         self._known: tuple[Secret, GitHubUser | None] | None = None
         self._checked_at = -_CHECKED_FOR
+        self._bearer: Bearer | None = None
 
     async def start(self) -> None:
         """Read the login from its file, so that `problem` knows of it. Asks nobody."""
@@ -80,7 +81,7 @@ class Account:
         if held is None or self._known is None or self._known[0] is not held.token:
             held = await self.github_token()
             await self._learn_user(held)
-        return Bearer(held.token, self.hosts.copilot)
+        return self._direct(held)
 
     async def renewed(self, refused: Bearer) -> Bearer | None:
         """A newer bearer after Copilot answered 401 or 403 to `refused`; None when there is no better one.
@@ -93,7 +94,7 @@ class Account:
             return token.bearer if token is not None else None
         held = self.sources.held
         if held is not None and held.token != refused.token:
-            return Bearer(held.token, self.hosts.copilot)
+            return self._direct(held)
         if await self.sources.read_again():
             self._problem = None
             return await self.bearer()
@@ -259,6 +260,12 @@ class Account:
             raise
         self._checked_at = now
         self._problem = None
+
+    def _direct(self, held: GitHubToken) -> Bearer:
+        """The GitHub token as a bearer: the same object for the same token."""
+        if self._bearer is None or self._bearer.token is not held.token:
+            self._bearer = Bearer(held.token, self.hosts.copilot)
+        return self._bearer
 
     def _user_of(self, held: GitHubToken) -> GitHubUser | None:
         if held.user is None and self._known is not None and self._known[0] is held.token:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from maestro_copilot.quirks import REFUSED_TOOLS
 from maestro_daemon.plugin import BaseUrl, ConfigPath, Duration, Headers, Secret, Table, Timeout
 
 _DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
@@ -89,6 +90,12 @@ class CopilotOptions(Table):
     trust_initiator: bool = False
     """Whether a client's own valid `X-Initiator` is believed; otherwise the last input item decides."""
 
+    refused_tools: list[str] = Field(default=[quirk.about for quirk in REFUSED_TOOLS])
+    """Types of tools that are left out of native requests, since Copilot refuses them."""
+
+    refused_fields: Annotated[list[str], Field(examples=[["truncation"]])] = []  # noqa: RUF012  (pydantic copies it)
+    """More fields to leave out of native requests, if Copilot should refuse them; some always are."""
+
     models_ttl: Annotated[Duration, Field(ge=10)] = 600.0
     """How long the list of models is good."""
 
@@ -128,13 +135,13 @@ class CopilotOptions(Table):
     def editor_headers(self) -> dict[str, str]:
         """The headers that say who asks: with every request to Copilot, and with the exchange.
 
-        Names are lower-case; those whose option is empty are left away, so the caller's default stays.
+        Those whose option is empty are left away, so the caller's default stays.
         """
         said: dict[str, Any] = {
-            "copilot-integration-id": self.integration_id,
-            "editor-version": self.editor_version,
-            "editor-plugin-version": self.editor_plugin_version,
-            "user-agent": self.user_agent,
-            "x-github-api-version": self.api_version,
+            "Copilot-Integration-Id": self.integration_id,
+            "Editor-Version": self.editor_version,
+            "Editor-Plugin-Version": self.editor_plugin_version,
+            "User-Agent": self.user_agent,
+            "X-GitHub-Api-Version": self.api_version,
         }
         return {name: value for name, value in said.items() if value}
