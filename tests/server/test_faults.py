@@ -16,7 +16,7 @@ from maestro_daemon.protocol import sse
 from tests.support import native
 from tests.support.core import MODEL
 from tests.support.fake_upstream import FakeUpstream, Reply, Stream, refusal
-from tests.support.house import House, NativeProvider, house
+from tests.support.house import House, NativeProvider, house, no_retries
 from tests.support.oracle import check_stream
 from tests.support.raw_stream import events_of
 from tests.support.raw_upstream import (
@@ -112,14 +112,13 @@ async def trial(
     routes = {MODEL: (["first/gpt-test"], later) if fallback else (["first/gpt-test", *later], [])}
     good = NativeProvider("second", upstream.url)
     if isinstance(script, str):
-        async with house(
-            {"first": NativeProvider("first", script, **times), "second": good}, routes
-        ) as front:
+        providers = {"first": NativeProvider("first", script, **times), "second": good}
+        async with house(providers, routes, budget=no_retries()) as front:
             yield Trial(front, None, upstream)
     else:
         async with raw_upstream(script) as raw:
             first = NativeProvider("first", raw.url, **times)
-            async with house({"first": first, "second": good}, routes) as front:
+            async with house({"first": first, "second": good}, routes, budget=no_retries()) as front:
                 yield Trial(front, raw, upstream)
             await raw.deserted()
     for line in logged:

@@ -14,15 +14,23 @@ from aiohttp import web
 from maestro_daemon.plugin import Model, Provider
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.request import ResponseRequest
+from maestro_daemon.routing.budget import BudgetRules, RetryBudget
+from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
+from maestro_daemon.routing.terms import Patience
 from maestro_daemon.server.access import Access
 from maestro_daemon.server.app import make_app
 from maestro_daemon.server.connections import ConnectionRunner
 from maestro_daemon.server.responses import Limits, ResponsesHandler
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import ResponsesUpstream
+
+
+def no_retries() -> RetryBudget:
+    """A budget that allows none, for tests that count who was asked."""
+    return RetryBudget(BudgetRules(ratio=0.0, reserve=0))
 
 
 class NativeProvider:
@@ -83,6 +91,7 @@ class House:
     heard: Heard
     memory: Memory
     handler: ResponsesHandler
+    health: Health
 
     async def post(self, body: Any = None, **more: Any) -> tuple[int, Mapping[str, str], bytes]:
         """POST /v1/responses; the whole answer."""
@@ -128,6 +137,9 @@ async def house(
     max_body: int = 64 * 1024 * 1024,
     keys: Mapping[str, str] | None = None,
     more: Sequence[web.RouteDef] = (),
+    health: Health | None = None,
+    patience: Mapping[str, Patience] | None = None,
+    budget: RetryBudget | None = None,
 ) -> AsyncIterator[House]:
     """Serve `providers`; `routes` maps a name to (targets, fallbacks), each ``provider/model``."""
 
@@ -142,7 +154,9 @@ async def house(
     heard = Heard()
     memory = Memory()
     catalogue = FixedCatalogue({name: [Model("gpt-test")] for name in providers})
-    router = Router(Planner(providers, built, catalogue, memory), memory, heard)
+    health = Health() if health is None else health
+    planner = Planner(providers, built, catalogue, memory, health=health)
+    router = Router(planner, memory, heard, health=health, patience=patience or {}, budget=budget)
     handler = ResponsesHandler(router, heard, Limits(max_body, 30.0, keepalive, send_timeout))  # type: ignore[arg-type]
     runner = ConnectionRunner(make_app(handler, Access(keys or {}), more))
     await runner.setup()
@@ -151,7 +165,7 @@ async def house(
     host, port = runner.addresses[0][:2]
     async with aiohttp.ClientSession() as session:
         try:
-            yield House(f"http://{host}:{port}", session, heard, memory, handler)
+            yield House(f"http://{host}:{port}", session, heard, memory, handler, health)
         finally:
             await session.close()
             await runner.cleanup()
