@@ -261,7 +261,7 @@ def _provider(config: Config, registry: Registry, name: str) -> Provider:
 def _routes(config: Config, providers: Mapping[str, Provider]) -> dict[str, Route]:
     def target(name: str) -> Target:
         provider, _, model = name.partition("/")
-        return Target(providers[provider], provider, model)
+        return Target(providers[provider], provider, model, config.providers[provider].affinity)
 
     return {
         name: Route(
@@ -269,6 +269,7 @@ def _routes(config: Config, providers: Mapping[str, Provider]) -> dict[str, Rout
             tuple(map(target, route.targets)),
             tuple(map(target, route.fallbacks)),
             route.balance,
+            route.weights,
         )
         for name, route in config.routes.items()
     }

@@ -11,8 +11,9 @@ import click
 
 from maestro_daemon.cli import EX_CONFIG, screen
 from maestro_daemon.cli.options import config_option, json_option, log, log_level_option
-from maestro_daemon.cli.plan import base_url, plan_text, reach_text
+from maestro_daemon.cli.plan import affinity_text, base_url, plan_text, reach_text
 from maestro_daemon.errors import ConfigInvalid
+from maestro_daemon.providers.options import duration_text
 
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
@@ -58,12 +59,19 @@ def _document(config: Config) -> dict[str, Any]:
         "url": base_url(config),
         "clients": list(config.clients),
         "providers": {
-            name: {"kind": provider.kind, "found": name in config.found}
+            name: {
+                "kind": provider.kind,
+                "found": name in config.found,
+                "affinity": duration_text(provider.affinity),
+            }
             for name, provider in config.providers.items()
         },
         "routes": {
             name: {
                 "balance": route.balance,
+                "weights": {target: route.weights.get(target, 1) for target in route.targets}
+                if route.balance == "weighted"
+                else {},
                 "targets": route.targets,
                 "fallbacks": route.fallbacks,
             }
@@ -79,13 +87,18 @@ def _show(config: Config) -> None:
     if config.providers:
         click.echo()
         rows = [
-            (name, provider.kind, "found on this machine" if name in config.found else "configured")
+            (
+                name,
+                provider.kind,
+                "found on this machine" if name in config.found else "configured",
+                affinity_text(provider),
+            )
             for name, provider in config.providers.items()
         ]
-        screen.table(("provider", "kind", "from"), rows)
+        screen.table(("provider", "kind", "from", "conversations stay"), rows)
     else:
         click.echo("no providers: nothing can be served")
     if config.routes:
         click.echo()
-        rows = [(name, route.balance, plan_text(route)) for name, route in config.routes.items()]
-        screen.table(("route", "balance", "plan"), rows)
+        plans = [(name, route.balance, plan_text(route)) for name, route in config.routes.items()]
+        screen.table(("route", "balance", "plan"), plans)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maestro_daemon.providers.options import duration_text
+
 if TYPE_CHECKING:
-    from maestro_daemon.config import Config, RouteOptions
+    from maestro_daemon.config import Config, ProviderConfig, RouteOptions
 
 
 def plan_text(route: RouteOptions) -> str:
@@ -14,11 +16,22 @@ def plan_text(route: RouteOptions) -> str:
         text = route.targets[0]
     elif route.balance == "round_robin":
         text = f"{', '.join(route.targets)} in turn"
+    elif route.balance == "least_busy":
+        text = f"the least busy of {', '.join(route.targets)}"
+    elif route.balance == "weighted":
+        weights = [route.weights.get(each, 1) for each in route.targets]
+        shares = zip(route.targets, weights, strict=True)
+        text = ", ".join(f"{target} ({weight} of {sum(weights)})" for target, weight in shares)
     else:
         text = f"{', then '.join(route.targets)}"
     if route.fallbacks:
         text += f"; after all failed {', then '.join(route.fallbacks)}"
     return text
+
+
+def affinity_text(provider: ProviderConfig) -> str:
+    """How long a conversation stays with a provider that served it."""
+    return duration_text(provider.affinity) if provider.affinity else "never"
 
 
 def reach_text(config: Config) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, get_origin
 
 from pydantic import BaseModel
@@ -29,6 +30,7 @@ _HEAD = """\
 # itself in a file that nobody but its owner can read.
 """
 _NAMES = {"clients": "alice", "routes": "coder"}
+_HOUSE = {name: field for name, field in ProviderTable.model_fields.items() if name != "kind"}
 
 
 def example(kinds: Mapping[str, Kind]) -> str:
@@ -39,7 +41,7 @@ def example(kinds: Mapping[str, Kind]) -> str:
         if model is ProviderTable:
             for kind in sorted(kinds.values(), key=lambda each: each.name):
                 lead = {"kind": kind.name}
-                parts += _table(("providers", kind.name), kind.options_model, lead)
+                parts += _table(("providers", kind.name), kind.options_model, lead, more=_HOUSE)
         elif get_origin(field.annotation) is dict:
             parts += _table((name, _NAMES[name]), model, {})
         else:
@@ -47,11 +49,17 @@ def example(kinds: Mapping[str, Kind]) -> str:
     return "\n".join(parts)
 
 
-def _table(names: tuple[str, ...], model: type[BaseModel], lead: Mapping[str, Any]) -> Iterator[str]:
+def _table(
+    names: tuple[str, ...],
+    model: type[BaseModel],
+    lead: Mapping[str, Any],
+    *,
+    more: Mapping[str, FieldInfo] = MappingProxyType({}),
+) -> Iterator[str]:
     lines = [*_prose(inspect.cleandoc(model.__doc__ or "")), f"#[{toml_text.key(*names)}]"]
     lines += [f"#{toml_text.key(name)} = {toml_text.value(each)}" for name, each in lead.items()]
     inner: list[str] = []
-    for name, field in model.model_fields.items():
+    for name, field in {**model.model_fields, **more}.items():
         key = field.alias or name
         if tables := tables_in(field.annotation):
             deeper = (*names, key, "name") if get_origin(field.annotation) is dict else (*names, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,13 +53,22 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def of_validation(
-    error: ValidationError, model: type[BaseModel], table: Any, at: tuple[Step, ...]
+    error: ValidationError,
+    model: type[BaseModel],
+    table: Any,
+    at: tuple[Step, ...],
+    *,
+    also: Collection[str] = (),
 ) -> list[Fault]:
-    """pydantic's findings about `table` (the raw TOML values) as faults below the key `at`."""
+    """pydantic's findings about `table` (the raw TOML values) as faults below the key `at`.
+
+    `also` are keys that the table may have beside those of `model`.
+    """
     faults: dict[tuple[Step, ...], Fault] = {}
     for finding in error.errors(include_url=False, include_input=False):
         path, value = _walk(table, finding["loc"], is_missing=finding["type"] == "missing")
-        message = _sentence(finding["type"], finding["msg"], finding.get("ctx", {}), model, path, value)
+        known = [*keys_at(model, path[:-1]), *(sorted(also) if len(path) == 1 else ())]
+        message = _sentence(finding["type"], finding["msg"], finding.get("ctx", {}), known, path, value)
         # Each branch of a union has its own complaint about one value; the first is the expected form's.
         faults.setdefault((*at, *path), Fault((*at, *path), message))
     return list(faults.values())
@@ -101,15 +110,14 @@ def _sentence(
     kind: str,
     message: str,
     context: Mapping[str, Any],
-    model: type[BaseModel],
+    keys: Sequence[str],
     path: tuple[Step, ...],
     value: Any,
 ) -> str:
     match kind:
         case "extra_forbidden":
-            known = keys_at(model, path[:-1])
-            guess = nearest(str(path[-1]), known)
-            return "unknown key" + (guess or f"; known here: {', '.join(known) or 'none'}")
+            guess = nearest(str(path[-1]), keys)
+            return "unknown key" + (guess or f"; known here: {', '.join(keys) or 'none'}")
         case "missing":
             return "is required and missing"
         case "too_short" if context.get("min_length") == 1:

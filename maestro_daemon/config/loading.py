@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from maestro_daemon.config.tables import (
     ServerOptions,
 )
 from maestro_daemon.errors import ConfigInvalid
-from maestro_daemon.providers.registry import Registry
+from maestro_daemon.providers.registry import HOUSE_KEYS, Registry
 from maestro_daemon.providers.secret import Secret, Sources
 
 _SYNTAX = re.compile(
@@ -45,11 +45,15 @@ Discover = Callable[[], Mapping[str, Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """``[providers.NAME]``: `options` is an instance of the kind's options model."""
+    """``[providers.NAME]``: `options` is an instance of the kind's options model.
+
+    `affinity` is for how many seconds after its last answer a conversation stays with the provider.
+    """
 
     name: str
     kind: str
     options: BaseModel
+    affinity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +171,11 @@ class _Reading:
             if kind is None:
                 self.faults.append(unusable_kind(name, table.kind, self._registry))
                 continue
-            own = {key: value for key, value in self._tables["providers"][name].items() if key != "kind"}
-            options = self._table(kind.options_model, ("providers", name), own)
+            written = self._tables["providers"][name]
+            own = {key: value for key, value in written.items() if key not in HOUSE_KEYS}
+            options = self._table(kind.options_model, ("providers", name), own, also=HOUSE_KEYS)
             if options is not None:
-                providers[name] = ProviderConfig(name, table.kind, options)
+                providers[name] = ProviderConfig(name, table.kind, options, table.affinity)
         return providers
 
     def _named(self, key: str, model: type[_Model], pattern: re.Pattern[str]) -> dict[str, _Model]:
@@ -189,7 +194,10 @@ class _Reading:
                 read[name] = value
         return read
 
-    def _table(self, model: type[_Model], at: tuple[str, ...], table: Any) -> _Model | None:
+    def _table(
+        self, model: type[_Model], at: tuple[str, ...], table: Any, *, also: Collection[str] = ()
+    ) -> _Model | None:
+        """An instance of `model`, None where it is wrong. `also` are keys that were read before."""
         if not isinstance(table, dict):
             self.faults.append(Fault(at, f"must be a table: [{'.'.join(at)}]"))
             return None
@@ -198,7 +206,7 @@ class _Reading:
         try:
             return model.model_validate(table, context=self._sources, extra=extra)  # type: ignore[arg-type]
         except ValidationError as error:
-            self.faults += of_validation(error, model, table, at)
+            self.faults += of_validation(error, model, table, at, also=also)
             return None
 
 

@@ -61,6 +61,24 @@ def unusable_routes(routes: Mapping[str, RouteOptions], named: set[str], usable:
                 elif target in seen:
                     yield Fault(at, f"{target!r} can never be tried: it stands in {seen[target]} already")
                 seen.setdefault(target, key)
+        yield from _unusable_weights(route, options)
+
+
+def _unusable_weights(route: str, options: RouteOptions) -> Iterator[Fault]:
+    """Weights that change nothing."""
+    if options.weights and options.balance != "weighted":
+        yield Fault(
+            ("routes", route, "weights"),
+            f'means nothing while balance is "{options.balance}": set balance = "weighted"',
+        )
+    for target in options.weights:
+        if target in options.fallbacks:
+            why = "it is a fallback, and these are tried in order"
+        elif target not in options.targets:
+            why = f"it is no target of this route{nearest(target, options.targets)}"
+        else:
+            continue
+        yield Fault(("routes", route, "weights", target), f"{target!r} can have no weight: {why}")
 
 
 def unreachable_safely(

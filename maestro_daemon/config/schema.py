@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from maestro_daemon.config.shape import default_of, every_table
-from maestro_daemon.config.tables import ConfigFile
+from maestro_daemon.config.tables import ConfigFile, ProviderTable
 from maestro_daemon.providers.registry import Kind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,10 +31,11 @@ def json_schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
             key = field.alias or name
             if "default" in properties.get(key, {}):
                 properties[key]["default"] = default_of(field)
+    house = definition(ProviderTable)["properties"]
     branches = []
     for kind in kinds.values():
         name = f"provider of kind {kind.name}"
-        definitions[name] = _with_kind(definition(kind.options_model), kind.name)
+        definitions[name] = _with_house_keys(definition(kind.options_model), kind.name, house)
         branches.append({"$ref": f"#/$defs/{name.replace(' ', '%20')}"})
     root = definition(ConfigFile)
     root["properties"]["providers"]["additionalProperties"] = {"oneOf": branches} if branches else False
@@ -43,11 +44,11 @@ def json_schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
     return {"$schema": _DIALECT, **root, "$defs": definitions}
 
 
-def _with_kind(options: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _with_house_keys(options: Mapping[str, Any], kind: str, house: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "additionalProperties": False,
         **options,
         "title": f"A provider of kind {kind}",
-        "properties": {"kind": {"const": kind}, **options.get("properties", {})},
+        "properties": {**house, "kind": {"const": kind}, **options.get("properties", {})},
         "required": ["kind", *options.get("required", [])],
     }

@@ -6,12 +6,13 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maestro_daemon.providers.options import ConfigPath, Duration, Size, Table, Timeout
 from maestro_daemon.providers.secret import Secret
+from maestro_daemon.routing.target import KEPT_FOR, Balance
 
 ROUTE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 PROVIDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -104,13 +105,17 @@ class ClientOptions(Table):
 
 
 class ProviderTable(Table):
-    """A provider: where models come from. All keys but `kind` are the kind's own."""
+    """A provider: where models come from. These keys are the house's, all others the kind's own."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Any]
 
     kind: Annotated[str, Field(examples=["openai"])]
     """What a plugin registered; `maestro-daemon plugins` lists them."""
+
+    affinity: Duration = KEPT_FOR
+    """How long after its last answer a conversation stays here: while its prompt cache may be warm.
+    With "0s" each turn is balanced anew."""
 
 
 class RouteOptions(Table):
@@ -119,8 +124,17 @@ class RouteOptions(Table):
     targets: Annotated[list[Target], Field(min_length=1, examples=[["openai/gpt-5.5", "local/qwen3-coder"]])]
     """Who answers, as "provider/model"."""
 
-    balance: Literal["round_robin", "in_order"] = "round_robin"
-    """Which target is tried first: each in its turn, or always the first one. The others follow."""
+    balance: Balance = "round_robin"
+    """Who gets a new conversation: with "round_robin" each in its turn, "weighted" each by its weight,
+    "least_busy" who has the fewest requests under way, "in_order" always the first.
+    Later turns stay with who served the conversation. The others follow where it fails."""
+
+    weights: Annotated[
+        dict[Target, Annotated[int, Field(ge=1, le=1_000_000)]],
+        Field(examples=[{"openai/gpt-5.5": 3, "local/qwen3-coder": 1}]),
+    ] = {}
+    """With balance "weighted": how many conversations each target gets for one of a target that is not
+    named here."""
 
     fallbacks: Annotated[list[Target], Field(examples=[["local/qwen3-4b"]])] = []
     """Tried in this order, only after every target failed."""

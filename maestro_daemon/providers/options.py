@@ -73,7 +73,8 @@ def _bytes(written: Any) -> int:
     return int(number * unit)
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Seconds as the configuration writes them: ``15s``."""
     for unit, least in (("h", 3600.0), ("m", 120.0), ("s", 1.0)):
         if seconds >= least and not seconds % _SECONDS[unit]:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
@@ -91,7 +92,7 @@ def _size(size: int) -> str:
 Duration = Annotated[
     float,
     BeforeValidator(_seconds),
-    PlainSerializer(_duration),
+    PlainSerializer(duration_text),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h)$", "examples": ["15s"]}),
 ]
 """Seconds. Written ``"250ms"``, ``"15s"``, ``"2m"``, ``"1h"``; a bare number is refused. A year at most."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import click
 
 _NOTICES: Final = ("maestro_attempt_finished", "maestro_response_finished")
+HOUSE_KEYS: Final = frozenset({"affinity", "kind"})
+"""Keys that the table of every provider has, whatever its kind."""
+
 _PROVIDER_METHODS: Final = ("models", "complete", "stream", "aclose")
 _log = structlog.get_logger(__name__)
 
@@ -232,9 +235,9 @@ class Registry:
             raise PluginBroken("a provider kind must be a name without spaces")
         if not (isinstance(options_model, type) and issubclass(options_model, BaseModel)):
             raise PluginBroken(f"the options of kind {kind!r} must be a pydantic model class")
-        if "kind" in options_model.model_fields:
+        if taken := sorted(HOUSE_KEYS.intersection(options_model.model_fields)):
             raise PluginBroken(
-                f"the options of kind {kind!r} must not have a field 'kind': the house reads it"
+                f"the options of kind {kind!r} must not have a field {taken[0]!r}: the house reads it"
             )
         if not callable(factory):
             raise PluginBroken(f"the factory of kind {kind!r} cannot be called")

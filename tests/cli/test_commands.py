@@ -33,6 +33,7 @@ kind = "local"
 base_url = "http://127.0.0.1:1/v1"
 [providers.big]
 kind = "openai"
+affinity = "5m"
 api_key = "sk-hunter22"
 [routes.coder]
 targets = ["big/gpt-5.5", "home/qwen"]
@@ -40,6 +41,13 @@ fallbacks = ["home/small"]
 [routes.steady]
 targets = ["big/gpt-5.5", "home/qwen"]
 balance = "in_order"
+[routes.shared]
+targets = ["big/gpt-5.5", "home/qwen"]
+balance = "weighted"
+weights = { "big/gpt-5.5" = 3 }
+[routes.busy]
+targets = ["big/gpt-5.5", "home/qwen"]
+balance = "least_busy"
 [routes.one]
 targets = ["home/qwen"]
 """
@@ -94,7 +102,13 @@ def test_check_shows_the_effective_plan_of_every_route(place: Place, run: Run) -
     plans = {line.split()[0]: " ".join(line.split()[2:]) for line in lines[lines.index("") :] if line}
     assert plans["coder"] == "big/gpt-5.5, home/qwen in turn; after all failed home/small"
     assert plans["steady"] == "big/gpt-5.5, then home/qwen"
+    assert plans["shared"] == "big/gpt-5.5 (3 of 4), home/qwen (1 of 4)"
+    assert plans["busy"] == "the least busy of big/gpt-5.5, home/qwen"
     assert plans["one"] == "home/qwen"
+    stays = {
+        line.split()[0]: line.split()[-1] for line in lines if line.split()[1:2] in (["local"], ["openai"])
+    }
+    assert stays == {"home": "1h", "big": "5m"}
     assert "hunter" not in done.output
     assert "alices-key" not in done.output
 
@@ -105,10 +119,12 @@ def test_check_has_json(place: Place, run: Run) -> None:
     assert document["valid"] is True
     assert document["routes"]["coder"] == {
         "balance": "round_robin",
+        "weights": {},
         "targets": ["big/gpt-5.5", "home/qwen"],
         "fallbacks": ["home/small"],
     }
-    assert document["providers"]["home"] == {"kind": "local", "found": False}
+    assert document["routes"]["shared"]["weights"] == {"big/gpt-5.5": 3, "home/qwen": 1}
+    assert document["providers"]["home"] == {"kind": "local", "found": False, "affinity": "1h"}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +133,8 @@ def test_check_has_json(place: Place, run: Run) -> None:
         (('"home/small"', '"nobody/x"'), "no provider 'nobody'"),
         (('"home/small"', '"home/qwen"'), "stands in targets already"),
         (('targets = ["home/qwen"]', "targets = []"), "must not be empty"),
+        (('"big/gpt-5.5" = 3', '"big/gpt-5.5" = 0'), "must be greater than or equal to 1"),
+        (('"big/gpt-5.5" = 3', '"big/gpt-5" = 3'), "no target of this route; did you mean 'big/gpt-5.5'?"),
         (('kind = "openai"', 'kind = "opnai"'), "unknown kind 'opnai'; did you mean 'openai'?"),
         (("[routes.one]", '[plugins]\ndisabled = ["openai"]\n[routes.one]'), "'openai' is disabled"),
         (("[server]", '[server]\nhost = "nowhere!"'), "must be a host name"),

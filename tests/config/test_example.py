@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from maestro_daemon.config import ConfigFile, load, toml_text
+from maestro_daemon.config import ConfigFile, ProviderTable, load, toml_text
 from maestro_daemon.config.example import example
 from maestro_daemon.config.schema import json_schema
 from maestro_daemon.config.shape import example_of, tables_in
@@ -70,7 +70,9 @@ def test_every_key_of_every_model_stands_there_once_and_nothing_else(registry: R
     )
     for kind in registry.kinds.values():
         table = f"providers.{kind.name}"
-        wanted.update([*keys_of(kind.options_model, table), (table, "kind")])
+        wanted.update(
+            [*keys_of(kind.options_model, table), *((table, key) for key in ProviderTable.model_fields)]
+        )
     assert Counter(keys_in(text)) == wanted
     assert set(wanted.values()) == {1}
 

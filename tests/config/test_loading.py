@@ -138,6 +138,22 @@ def test_little_is_enough(toml: Callable[..., Config], text: str) -> None:
     assert toml(text).providers == {}
 
 
+def test_a_conversation_stays_with_each_provider_for_its_own_time(toml: Callable[..., Config]) -> None:
+    providers = toml(
+        FAKE + 'affinity = "5m"\n[providers.lax]\nkind = "lax"\n[providers.no]\nkind = "lax"\naffinity = "0s"'
+    ).providers
+    assert {name: each.affinity for name, each in providers.items()} == {"home": 300, "lax": 3600, "no": 0}
+    assert isinstance(providers["home"].options, Options)
+    assert not hasattr(providers["home"].options, "affinity")
+
+
+def test_weights_are_by_target_in_either_form_of_a_table(toml: Callable[..., Config]) -> None:
+    head = FAKE + '[routes.x]\ntargets = ["home/m", "home/n"]\nbalance = "weighted"\n'
+    inline = toml(head + 'weights = { "home/m" = 3 }')
+    table = toml(head + '[routes.x.weights]\n"home/m" = 3')
+    assert inline.routes["x"].weights == table.routes["x"].weights == {"home/m": 3}
+
+
 def test_everything_wrong_is_said_at_once_in_the_files_order(faults: Callable[..., list[str]]) -> None:
     assert faults(
         """[server]
@@ -172,8 +188,8 @@ targets = []
         "maestro.toml:12:1: providers.y.base_url: may be plain http only on this machine "
         "(localhost, 127.0.0.1, [::1]); use https",
         "maestro.toml:13:1: providers.y.max_concurent: unknown key; did you mean 'max_concurrent'?",
-        "maestro.toml:15:1: routes.coder.balance: must be 'round_robin' or 'in_order'; "
-        "did you mean 'round_robin'?",
+        "maestro.toml:15:1: routes.coder.balance: must be 'round_robin', 'in_order', 'weighted' or "
+        "'least_busy'; did you mean 'round_robin'?",
         'maestro.toml:16:12: routes.coder.targets[0]: must be "provider/model": the name of a provider, '
         "a slash, the model's id there",
         'maestro.toml:18:1: routes."b ad": a name holds only letters, digits, ., _, -, :, /, @ and + '
@@ -234,6 +250,32 @@ targets = []
             FAKE + '[routes.x]\ntargets = ["home/m", "home/m"]',
             "5:22: routes.x.targets[1]: 'home/m' can never be tried: it stands in targets already",
         ),
+        (
+            FAKE + '[routes.x]\ntargets = ["home/m"]\nweights = { "home/m" = 2 }',
+            '6:1: routes.x.weights: means nothing while balance is "round_robin": set balance = "weighted"',
+        ),
+        (
+            FAKE + '[routes.x]\ntargets = ["home/m"]\nbalance = "weighted"\nweights = { "home/m" = 0 }',
+            '7:13: routes.x.weights."home/m": must be greater than or equal to 1',
+        ),
+        (
+            FAKE + '[routes.x]\ntargets = ["home/m"]\nbalance = "weighted"\nweights = { "home/m" = 1.5 }',
+            '7:13: routes.x.weights."home/m": must be a whole number',
+        ),
+        (
+            FAKE
+            + '[routes.x]\ntargets = ["home/mini"]\nbalance = "weighted"\n[routes.x.weights]\n"home/mni" = 2',
+            "8:1: routes.x.weights.\"home/mni\": 'home/mni' can have no weight: it is no target of this "
+            "route; did you mean 'home/mini'?",
+        ),
+        (
+            FAKE + '[routes.x]\ntargets = ["home/m"]\nfallbacks = ["home/n"]\nbalance = "weighted"\n'
+            'weights = { "home/n" = 2 }',
+            "8:13: routes.x.weights.\"home/n\": 'home/n' can have no weight: it is a fallback, and these are "
+            "tried in order",
+        ),
+        (FAKE + "affinity = 5", "4:1: providers.home.affinity: must be a string with a unit"),
+        (FAKE + 'afinity = "5s"', "4:1: providers.home.afinity: unknown key; did you mean 'affinity'?"),
         ('[plugins]\nenabled = ["nope"]', "2:12: plugins.enabled[0]: no plugin 'nope' is installed"),
         ('[plugins]\ndisabled = ["nope"]', "2:13: plugins.disabled[0]: no plugin 'nope' is installed"),
         ('[plugins]\ndisabled = "nope"', "2:1: plugins.disabled: must be an array"),

@@ -17,6 +17,7 @@ from maestro_daemon.config.tables import (
     ClientOptions,
     ConfigFile,
     PluginsOptions,
+    ProviderTable,
     RouteOptions,
     ServerOptions,
     TlsOptions,
@@ -84,7 +85,7 @@ def test_no_page_names_a_class_of_error_that_is_not_there(page: Path) -> None:
 TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "`[server]`": (ServerOptions,),
     "`[clients.NAME]`": (ClientOptions,),
-    "`[providers.NAME]`": (OpenAIOptions, LocalOptions),
+    "`[providers.NAME]`": (ProviderTable, OpenAIOptions, LocalOptions),
     "`[routes.NAME]`": (RouteOptions,),
     "`[plugins]`": (PluginsOptions,),
 }
