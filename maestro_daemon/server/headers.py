@@ -13,10 +13,12 @@ _CARRIED = frozenset(
     {
         # which conversation, turn and call this is
         "session-id",
+        "session_id",
         "thread-id",
         "x-client-request-id",
         "x-session-id",
         "x-session-affinity",
+        "x-claude-code-session-id",
         # who began the turn, a person or an agent (GitHub Copilot bills by it)
         "x-initiator",
         # which program asks, in Codex's words
@@ -49,6 +51,7 @@ _PASSED_BACK_PREFIXES = ("x-ratelimit-", "x-codex-", "x-quota-snapshot-")
 _PASSED_BACK_SUFFIXES = ("-used-percent", "-window-minutes", "-reset-at")  # Codex's named limits: x-<limit>-…
 
 _LONGEST_VALUE = 8192
+_LONGEST_DEADLINE = 366 * 24 * 3600.0
 
 
 def carried(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
@@ -68,6 +71,21 @@ def carried(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
             continue
         found[lower] = f"{found[lower]}, {value}" if lower in found else value
     return found
+
+
+def deadline(headers: CIMultiDictProxy[str]) -> float | None:
+    """How many seconds the client waits for its answer (``x-stainless-timeout``); None if it does not say.
+
+    Clients cut their setting to whole seconds: a 0 says nothing.
+    """
+    said = headers.get("x-stainless-timeout")
+    if said is None:
+        return None
+    try:
+        seconds = float(said)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < _LONGEST_DEADLINE else None
 
 
 def passed_back(headers: Mapping[str, str], *, asked_model: str | None) -> dict[str, str]:

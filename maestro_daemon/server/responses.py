@@ -23,7 +23,7 @@ from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.body import read_body
 from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
-from maestro_daemon.server.headers import carried, passed_back
+from maestro_daemon.server.headers import carried, deadline, passed_back
 from maestro_daemon.server.request_id import request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
@@ -104,6 +104,7 @@ class ResponsesHandler:
                 client=request.get(CLIENT, ""),
                 request_id=request_id_of(request),
             )
+            wanted.deadline = deadline(request.headers)
             # A handler runs in a task, and so in a context, of its own: nothing has to be unbound.
             structlog.contextvars.bind_contextvars(request_id=wanted.request_id, model=wanted.asked_model)
             if wanted.client:

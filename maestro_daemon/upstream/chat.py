@@ -91,7 +91,9 @@ class ChatUpstream:
         reducer = CompactionReducer(plain) if call.compacts else plain
         reader = ChunkReader(think_tags=self._think_tags)
         body = call.body if mending is None else mending.body(call.body)
-        async with self._http.request("POST", self._path, body=json.dumps(body), headers=headers) as answer:
+        async with self._http.within(request.timeouts).request(
+            "POST", self._path, body=json.dumps(body), headers=headers
+        ) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
             yield Accepted(lower_case(answer.headers))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 from collections.abc import Mapping
 from copy import copy
-from ssl import SSLError
 from typing import Any, Final
 
 import aiohttp
@@ -16,20 +14,20 @@ from yarl import URL
 
 from maestro_daemon.errors import (
     NO_HEADERS,
-    MaestroError,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
 )
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.request import Timeouts
 from maestro_daemon.upstream.exchange import Exchange
 from maestro_daemon.upstream.idle_watch import IdleWatch
 from maestro_daemon.upstream.proxies import proxy_for
+from maestro_daemon.upstream.unanswered import CONNECTION_LOST, unanswered
 
 _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _ERROR_BODY_TIMEOUT: Final = 10.0
-_TLS_ERRORS: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, SSLError)
 _MOST_URLS: Final = 64
 _POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
 _LARGEST_END: Final = 4096
@@ -40,7 +38,6 @@ _SURELY_SENT: Final = 128 * 1024
 """Bytes of a body that a socket takes at once; sending more can stall, and aiohttp has no timer for it."""
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 _SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
-_CONNECTION_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)
 
 
 def _credentials(headers: Mapping[str, str]) -> tuple[bytes, ...]:
@@ -95,6 +92,8 @@ class HttpUpstream:
         self._loop = asyncio.get_running_loop()
         self._pooled_until = 0.0
         self._urls: dict[str, URL] = {}
+        self._within: dict[Timeouts, HttpUpstream] = {}
+        self._other_timeout: dict[str, Any] = {}
         pooling: dict[str, Any] = {"limit": 0, "force_close": force_close}
         if not force_close:
             pooling["keepalive_timeout"] = _POOLED_FOR
@@ -122,6 +121,7 @@ class HttpUpstream:
         other = copy(self)
         other.base_url = base_url.rstrip("/")
         other._urls = {}
+        other._within = {}
         other._more = {**self._more, **headers}
         other._credentials = (*self._credentials, *_credentials(headers))
         if not isinstance(self._session.connector, aiohttp.UnixConnector):
@@ -131,6 +131,27 @@ class HttpUpstream:
     async def aclose(self) -> None:
         """Close every connection. Answers still being read end with `UpstreamBroken`."""
         await self._session.close()
+
+    def within(self, timeouts: Timeouts | None) -> HttpUpstream:
+        """The same with other timeouts, as far as `timeouts` says any. Made once for each."""
+        if timeouts is None:
+            return self
+        other = self._within.get(timeouts)
+        if other is None:
+            other = copy(self)
+            if timeouts.idle is not None:
+                other._idle_timeout = timeouts.idle
+            if timeouts.first_byte is not None:
+                other._first_byte_timeout = timeouts.first_byte
+            connect = self._timeout.connect if timeouts.connect is None else timeouts.connect
+            other._until_headers = (connect or 0.0) + 2 * other._first_byte_timeout
+            other._timeout = aiohttp.ClientTimeout(
+                total=None, connect=connect, sock_read=other._first_byte_timeout
+            )
+            other._other_timeout = {"timeout": other._timeout}
+            if len(self._within) < _MOST_URLS:
+                self._within[timeouts] = other
+        return other
 
     def request(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] = NO_HEADERS
@@ -225,7 +246,13 @@ class HttpUpstream:
                 # aiohttp writes plain bytes at one go, and warns of it from 1 MiB on.
                 data = body if body is None or len(body) < _SURELY_SENT else io.BytesIO(body)
                 asked = self._session.request(
-                    method, url, data=data, headers=sent, proxy=self._proxy, allow_redirects=False
+                    method,
+                    url,
+                    data=data,
+                    headers=sent,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                    **self._other_timeout,
                 )
                 if not isinstance(data, io.BytesIO):
                     return await asked
@@ -234,11 +261,17 @@ class HttpUpstream:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 # A pooled connection that the server had closed meanwhile shows at once. A server that
                 # worked on the request and then fell is not asked to do it all again.
-                stale = reused and self._loop.time() - began < _STALE_WITHIN
-                if stale and isinstance(error, _CONNECTION_LOST):
+                soon = self._loop.time() - began < _STALE_WITHIN
+                if soon and reused and isinstance(error, CONNECTION_LOST):
                     reused = False
                     continue
-                raise self._unreachable(error) from error
+                raise unanswered(
+                    error,
+                    self.provider,
+                    connect_timeout=self._timeout.connect or 0.0,
+                    first_byte_timeout=self._first_byte_timeout,
+                    soon=soon,
+                ) from error
 
     async def finish(self, answer: aiohttp.ClientResponse) -> None:
         """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
@@ -292,27 +325,6 @@ class HttpUpstream:
         refusal.body = body
         return refusal
 
-    def _unreachable(self, error: Exception) -> MaestroError:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            said = f"no connection within {self._timeout.connect:g} s"
-        elif isinstance(error, TimeoutError):
-            said = f"no answer within {self._first_byte_timeout:g} s"
-        elif isinstance(error, aiohttp.ClientConnectorDNSError):
-            said = f"its host name {error.host} could not be resolved"
-        elif isinstance(error, _TLS_ERRORS):
-            said = f"TLS failed ({error.__class__.__name__})"
-        elif isinstance(error, aiohttp.ClientConnectorError):
-            said = _os_reason(error.os_error)
-        elif isinstance(error, aiohttp.ServerDisconnectedError):
-            said = "it closed the connection before it answered"
-        elif isinstance(error, aiohttp.ClientHttpProxyError):
-            said = f"the proxy answered HTTP {error.status}"
-        elif isinstance(error, aiohttp.ClientResponseError):
-            return UpstreamBroken(f"{self.provider} answered with something that is not HTTP.")
-        else:
-            said = f"the connection failed ({error.__class__.__name__})"
-        return UpstreamUnreachable(f"{self.provider} cannot be reached: {said}.")
-
     def silent(self) -> UpstreamUnreachable:
         """The error for an answer that stopped coming."""
         return UpstreamUnreachable(f"{self.provider} was silent for {self._idle_timeout:g} s.")
@@ -320,11 +332,6 @@ class HttpUpstream:
     def broken(self) -> UpstreamBroken:
         """The error for an answer whose connection broke."""
         return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
-
-
-def _os_reason(error: OSError) -> str:
-    # asyncio puts the address where the system's text belongs
-    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "the connection failed"
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ class ResponsesUpstream:
 
     async def complete(self, request: ResponseRequest) -> Reply:
         """The upstream's own JSON, byte for byte. Raises the errors of `HttpUpstream.request`."""
-        async with self._http.request(
+        async with self._http.within(request.timeouts).request(
             "POST", self._path, body=self._text(request), headers=self._headers(request)
         ) as answer:
             return Reply(await self._http.read(answer), lower_case(answer.headers))
@@ -67,7 +67,7 @@ class ResponsesUpstream:
         Only what an upstream leaves away of an event's place in the answer is supplied (`protocol.placing`).
         """
         headers = {hdrs.ACCEPT: "text/event-stream", **self._headers(request)}
-        async with self._http.request(
+        async with self._http.within(request.timeouts).request(
             "POST", self._path, body=self._text(request), headers=headers
         ) as answer:
             if answer.content_type == "text/html":

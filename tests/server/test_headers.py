@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from maestro_daemon.server.headers import carried, passed_back
+from maestro_daemon.server.headers import carried, deadline, passed_back
 
 
 def client_headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
@@ -19,6 +20,8 @@ def test_what_means_something_to_an_upstream_is_carried_by_lower_case_name() -> 
         "tracestate": "x=y",
         "x-session-id": "s",
         "x-session-affinity": "s",
+        "session_id": "s",
+        "x-claude-code-session-id": "s",
         "x-initiator": "agent",
         "x-interaction-type": "conversation-user",
         "originator": "codex_exec",
@@ -105,3 +108,22 @@ def test_the_upstreams_model_goes_back_only_when_it_is_the_one_asked_for() -> No
     assert passed_back({"openai-model": "gpt-5.5"}, asked_model="gpt-5.5") == {"openai-model": "gpt-5.5"}
     assert passed_back({"OpenAI-Model": "gpt-5.5-2026"}, asked_model="gpt-5.5") == {}
     assert passed_back({"openai-model": "gpt-5.5"}, asked_model="coder") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("600", 600.0),
+        ("2.5", 2.5),
+        (None, None),
+        ("0", None),
+        ("-1", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("", None),
+    ],
+)
+def test_a_clients_patience_is_read_in_seconds(said: str | None, seconds: float | None) -> None:
+    headers = {} if said is None else {"X-Stainless-Timeout": said}
+    assert deadline(CIMultiDictProxy(CIMultiDict(headers))) == seconds

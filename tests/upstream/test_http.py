@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from maestro_daemon.errors import (
+    ConnectionLost,
     CredentialsRefused,
+    HostUnknown,
     MaestroError,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from maestro_daemon.request import Timeouts
 from maestro_daemon.upstream import http as http_module
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
 from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Reply, Stream
@@ -84,10 +87,10 @@ async def test_given_headers_go_along_and_those_of_the_call_count_more(upstream:
 @pytest.mark.parametrize(
     ("script", "kind", "said"),
     [
-        ([CLOSE], UpstreamUnreachable, "closed the connection before it answered"),
-        ([READ, CLOSE], UpstreamUnreachable, "closed the connection before it answered"),
-        ([READ, RESET], UpstreamUnreachable, "cannot be reached"),
-        ([READ, b"HTTP/1.1 200 OK\r\ncontent-", CLOSE], UpstreamUnreachable, "closed the connection"),
+        ([CLOSE], ConnectionLost, "closed the connection before it answered"),
+        ([READ, CLOSE], ConnectionLost, "closed the connection before it answered"),
+        ([READ, RESET], ConnectionLost, "cannot be reached"),
+        ([READ, b"HTTP/1.1 200 OK\r\ncontent-", CLOSE], ConnectionLost, "closed the connection"),
         ([READ, b"SSH-2.0-OpenSSH_9.2\r\n", SILENCE], UpstreamBroken, "not HTTP"),
         ([READ, b"\x00\xff\xfe\r\n\r\n", SILENCE], UpstreamBroken, "not HTTP"),
         ([READ, b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", SILENCE], UpstreamBroken, "not HTTP"),
@@ -114,14 +117,14 @@ async def test_every_broken_connection_is_told_in_the_houses_words(
 async def test_a_port_where_nobody_listens_is_unreachable() -> None:
     async with http(f"http://127.0.0.1:{closed_port()}/v1") as upstream:
         error = await failure(upstream)
-    assert isinstance(error, UpstreamUnreachable)
+    assert type(error) is UpstreamUnreachable
     assert error.message == "first cannot be reached: connection refused."
 
 
 async def test_a_host_that_does_not_resolve_is_unreachable() -> None:
     async with http("http://no-such-host.invalid/v1") as upstream:
         error = await failure(upstream)
-    assert isinstance(error, UpstreamUnreachable)
+    assert type(error) is HostUnknown
     assert "no-such-host.invalid could not be resolved" in error.message
 
 
@@ -155,6 +158,20 @@ async def test_silence_within_the_body_has_an_end() -> None:
         assert await raw.left.get()
     assert isinstance(error, UpstreamUnreachable)
     assert "silent for 0.05 s" in error.message
+
+
+async def test_a_request_may_bring_timeouts_of_its_own() -> None:
+    async with raw_upstream([READ, SILENCE]) as raw, http(raw.url) as upstream:
+        error = await failure(upstream.within(Timeouts(first_byte=0.05)))
+    assert isinstance(error, UpstreamUnreachable)
+    assert "no answer within 0.05 s" in error.message
+    script = [READ, STREAM_HEAD, chunks([b"{"], end=False), SILENCE]
+    async with raw_upstream(script) as raw, http(raw.url) as upstream:
+        error = await failure(upstream.within(Timeouts(idle=0.05)))
+    assert "silent for 0.05 s" in error.message
+    async with raw_upstream([READ, SILENCE]) as raw, http(raw.url, first_byte_timeout=0.05) as upstream:
+        error = await failure(upstream.within(Timeouts(connect=9.0, idle=9.0)))
+    assert "no answer within 0.05 s" in error.message
 
 
 async def test_the_first_bytes_timeout_does_not_hold_for_the_body(upstream: FakeUpstream) -> None:
