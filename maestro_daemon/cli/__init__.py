@@ -1,4 +1,4 @@
-"""The command line: ``maestro-daemon serve | check | status | models | plugins | init | config``."""
+"""The command line: ``maestro-daemon serve | check | status | models | login | … | config``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ from maestro_daemon import __version__
 from maestro_daemon.errors import ConfigInvalid, MaestroError
 
 EX_CONFIG: Final = 78
-_COMMANDS: Final = ("serve", "check", "status", "models", "plugins", "init", "config")
+_COMMANDS: Final = (
+    "serve",
+    "check",
+    "status",
+    "models",
+    "login",
+    "logout",
+    "quota",
+    "plugins",
+    "init",
+    "config",
+)
 
 
 class Commands(click.Group):

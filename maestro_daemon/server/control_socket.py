@@ -7,7 +7,7 @@ import http.client
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -111,7 +111,7 @@ def tell(path: Path, what: str, fields: Mapping[str, Any], *, timeout: float = 5
 
 def follow(
     path: Path, what: str, fields: Mapping[str, Any], *, timeout: float = 180.0
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """``POST what`` with `fields`, and give each JSON object of the answer as it comes.
 
     `timeout` seconds may pass between two of them. Closing the generator ends what the daemon does for it.

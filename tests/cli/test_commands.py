@@ -277,6 +277,9 @@ def test_version(run: Run) -> None:
         ["check"],
         ["status"],
         ["models"],
+        ["login"],
+        ["logout"],
+        ["quota"],
         ["plugins"],
         ["init"],
         ["config", "schema"],
@@ -291,7 +294,18 @@ def test_every_command_has_help_with_an_example(run: Run, command: list[str]) ->
 
 def test_the_help_lists_every_command(run: Run) -> None:
     shown = run("--help").stdout
-    for command in ("serve", "check", "status", "models", "plugins", "init", "config"):
+    for command in (
+        "serve",
+        "check",
+        "status",
+        "models",
+        "login",
+        "logout",
+        "quota",
+        "plugins",
+        "init",
+        "config",
+    ):
         assert f"\n  {command} " in shown
 
 
