@@ -29,6 +29,8 @@ from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.lifetime import living
 from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
+from maestro_daemon.routing.budget import RetryBudget
+from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
@@ -104,10 +106,18 @@ class _Daemon:
         )
         routes = _routes(config, providers)
         memory = Memory()
-        planner = Planner(providers, routes, self.catalog, memory)
+        self.targets = Health(config.breaker.rules())
+        planner = Planner(providers, routes, self.catalog, memory, health=self.targets)
         server = config.server
         self.handler = ResponsesHandler(
-            Router(planner, memory, registry.hook),
+            Router(
+                planner,
+                memory,
+                registry.hook,
+                health=self.targets,
+                budget=RetryBudget(config.breaker.budget()),
+                patience={name: each.patience for name, each in config.providers.items()},
+            ),
             registry.hook,
             Limits(
                 max_body=server.max_body,
@@ -227,6 +237,7 @@ class _Daemon:
                 }
                 for name, route in self.config.routes.items()
             },
+            "targets": self.targets.snapshot(),
         }
 
     def _problem(self, name: str) -> str | None:
@@ -270,6 +281,7 @@ def _routes(config: Config, providers: Mapping[str, Provider]) -> dict[str, Rout
             tuple(map(target, route.fallbacks)),
             route.balance,
             route.weights,
+            route.terms(),
         )
         for name, route in config.routes.items()
     }

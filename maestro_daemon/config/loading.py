@@ -25,6 +25,7 @@ from maestro_daemon.config.tables import (
     CLIENT_NAME,
     PROVIDER_NAME,
     ROUTE_NAME,
+    BreakerOptions,
     ClientOptions,
     ConfigFile,
     PluginsOptions,
@@ -35,6 +36,7 @@ from maestro_daemon.config.tables import (
 from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.providers.registry import HOUSE_KEYS, Registry
 from maestro_daemon.providers.secret import Secret, Sources
+from maestro_daemon.routing.terms import Patience
 
 _SYNTAX = re.compile(
     r"(?P<what>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|(?P<end>end of document))\)"
@@ -47,13 +49,15 @@ Discover = Callable[[], Mapping[str, Mapping[str, Any]]]
 class ProviderConfig:
     """``[providers.NAME]``: `options` is an instance of the kind's options model.
 
-    `affinity` is for how many seconds after its last answer a conversation stays with the provider.
+    `affinity` is for how many seconds after its last answer a conversation stays with the provider,
+    `patience` how long its answers may take.
     """
 
     name: str
     kind: str
     options: BaseModel
     affinity: float
+    patience: Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Config:
     clients: Mapping[str, ClientOptions] = field(default_factory=dict)
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     routes: Mapping[str, RouteOptions] = field(default_factory=dict)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
     plugins: PluginsOptions = field(default_factory=PluginsOptions)
     source: Path | None = None
     found: tuple[str, ...] = ()
@@ -149,13 +154,21 @@ class _Reading:
             found = tuple(self._tables["providers"])
         providers = self._providers()
         routes = self._named("routes", RouteOptions, ROUTE_NAME)
+        breaker = self._table(BreakerOptions, ("breaker",), self._tables.get("breaker", {}))
         known = self._tables.get("providers")
         self.faults += unusable_routes(
             routes, set(known) if isinstance(known, dict) else set(), set(providers)
         )
         self.faults += unreachable_safely(server, clients, any_client=bool(self._tables.get("clients")))
         return Config(
-            server, clients, providers, routes, plugins, source.absolute() if source else None, found
+            server,
+            clients,
+            providers,
+            routes,
+            breaker or BreakerOptions(),
+            plugins,
+            source.absolute() if source else None,
+            found,
         )
 
     def _unknown_tables(self) -> None:
@@ -175,7 +188,8 @@ class _Reading:
             own = {key: value for key, value in written.items() if key not in HOUSE_KEYS}
             options = self._table(kind.options_model, ("providers", name), own, also=HOUSE_KEYS)
             if options is not None:
-                providers[name] = ProviderConfig(name, table.kind, options, table.affinity)
+                patience = Patience(table.first_output_timeout, table.total_timeout)
+                providers[name] = ProviderConfig(name, table.kind, options, table.affinity, patience)
         return providers
 
     def _named(self, key: str, model: type[_Model], pattern: re.Pattern[str]) -> dict[str, _Model]:

@@ -61,6 +61,11 @@ def unusable_routes(routes: Mapping[str, RouteOptions], named: set[str], usable:
                 elif target in seen:
                     yield Fault(at, f"{target!r} can never be tried: it stands in {seen[target]} already")
                 seen.setdefault(target, key)
+        if options.hedge and len(options.targets) < 2:
+            yield Fault(
+                ("routes", route, "hedge"),
+                "can never fire: the route has one target",
+            )
         yield from _unusable_weights(route, options)
 
 

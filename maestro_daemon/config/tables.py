@@ -12,7 +12,11 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maestro_daemon.providers.options import ConfigPath, Duration, Size, Table, Timeout
 from maestro_daemon.providers.secret import Secret
+from maestro_daemon.request import Timeouts
+from maestro_daemon.routing.breaker import BreakerRules
+from maestro_daemon.routing.budget import BudgetRules
 from maestro_daemon.routing.target import KEPT_FOR, Balance
+from maestro_daemon.routing.terms import Terms
 
 ROUTE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 PROVIDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -117,6 +121,12 @@ class ProviderTable(Table):
     """How long after its last answer a conversation stays here: while its prompt cache may be warm.
     With "0s" each turn is balanced anew."""
 
+    first_output_timeout: Timeout = 900.0
+    """How long a stream may take from its acceptance to the first output: a model may think before that."""
+
+    total_timeout: Timeout = 7200.0
+    """How long an answer may take in all, from the arrival of its request, other targets before included."""
+
 
 class RouteOptions(Table):
     """A model name that clients ask for, and the targets that answer it."""
@@ -139,6 +149,96 @@ class RouteOptions(Table):
     fallbacks: Annotated[list[Target], Field(examples=[["local/qwen3-4b"]])] = []
     """Tried in this order, only after every target failed."""
 
+    max_wait: Duration = 2.0
+    """A target whose failure may pass is asked once more if the wait is no longer than this."""
+
+    hedge: bool = False
+    """Ask a second target when the first is slower to begin than 95 % of the route's answers were. The first
+    output wins, the other request is dropped; both may cost."""
+
+    connect_timeout: Annotated[Timeout | None, Field(examples=["5s"])] = None
+    """Instead of the providers' own: how long a connection may take to be made."""
+
+    first_byte_timeout: Annotated[Timeout | None, Field(examples=["30s"])] = None
+    """Instead of the providers' own: until the headers of the answer."""
+
+    first_output_timeout: Annotated[Timeout | None, Field(examples=["2m"])] = None
+    """Instead of the providers' own: from the acceptance of a stream to its first output."""
+
+    idle_timeout: Annotated[Timeout | None, Field(examples=["1m"])] = None
+    """Instead of the providers' own: of silence in the middle of an answer."""
+
+    total_timeout: Annotated[Timeout | None, Field(examples=["10m"])] = None
+    """Instead of the providers' own: for the whole answer."""
+
+    def terms(self) -> Terms:
+        """What the route grants its requests."""
+        own = Timeouts(self.connect_timeout, self.first_byte_timeout, self.idle_timeout)
+        return Terms(
+            self.max_wait,
+            self.hedge,
+            self.first_output_timeout,
+            self.total_timeout,
+            None if own == Timeouts() else own,
+        )
+
+
+class BreakerOptions(Table):
+    """When a target that fails is left alone, for how long, and how much is tried again."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = 3
+    """So many failures in a row open the breaker of a target."""
+
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """So does this share of failures among the attempts of a window."""
+
+    least: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """The share counts from so many attempts on."""
+
+    window: Timeout = 60.0
+    """How far back the share looks."""
+
+    cooldown: Timeout = 30.0
+    """How long a target is left alone at first, if it did not say itself; each further time twice as long."""
+
+    longest_cooldown: Timeout = 300.0
+    """The longest that this grows to."""
+
+    quota_cooldown: Timeout = 1800.0
+    """How long a provider is left alone whose account is out of credit."""
+
+    longest_retry_after: Timeout = 86400.0
+    """What an upstream's Retry-After counts at most."""
+
+    retry_ratio: Annotated[float, Field(ge=0, le=10)] = 0.2
+    """How many retries of the same target, and hedges, there may be per request within ten seconds."""
+
+    retry_reserve: Annotated[int, Field(ge=0, le=100_000)] = 10
+    """So many retries there may be within ten seconds beside these."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.longest_cooldown < self.cooldown:
+            raise ValueError("longest_cooldown must not be shorter than cooldown")
+        return self
+
+    def rules(self) -> BreakerRules:
+        """The rules of breakers."""
+        return BreakerRules(
+            failures=self.failures,
+            ratio=self.ratio,
+            least=self.least,
+            window=self.window,
+            cooldown=self.cooldown,
+            longest_cooldown=self.longest_cooldown,
+            quota_cooldown=self.quota_cooldown,
+            longest_retry_after=self.longest_retry_after,
+        )
+
+    def budget(self) -> BudgetRules:
+        """The rules of the retry budget."""
+        return BudgetRules(self.retry_ratio, self.retry_reserve)
+
 
 class PluginsOptions(Table):
     """Which installed plugins are loaded."""
@@ -157,4 +257,5 @@ class ConfigFile(Table):
     clients: dict[str, ClientOptions] = {}
     providers: dict[str, ProviderTable] = {}
     routes: dict[str, RouteOptions] = {}
+    breaker: BreakerOptions = BreakerOptions()
     plugins: PluginsOptions = PluginsOptions()

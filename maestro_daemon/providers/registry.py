@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import click
 
 _NOTICES: Final = ("maestro_attempt_finished", "maestro_response_finished")
-HOUSE_KEYS: Final = frozenset({"affinity", "kind"})
+HOUSE_KEYS: Final = frozenset({"affinity", "first_output_timeout", "kind", "total_timeout"})
 """Keys that the table of every provider has, whatever its kind."""
 
 _PROVIDER_METHODS: Final = ("models", "complete", "stream", "aclose")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from maestro_daemon import errors, plugin
 from maestro_daemon.config.tables import (
+    BreakerOptions,
     ClientOptions,
     ConfigFile,
     PluginsOptions,
@@ -87,6 +88,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "`[clients.NAME]`": (ClientOptions,),
     "`[providers.NAME]`": (ProviderTable, OpenAIOptions, LocalOptions),
     "`[routes.NAME]`": (RouteOptions,),
+    "`[breaker]`": (BreakerOptions,),
     "`[plugins]`": (PluginsOptions,),
 }
 
@@ -114,7 +116,7 @@ def defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("heading", "model"),
-    [("`[server]`", ServerOptions), ("`[routes.NAME]`", RouteOptions)],
+    [("`[server]`", ServerOptions), ("`[routes.NAME]`", RouteOptions), ("`[breaker]`", BreakerOptions)],
 )
 def test_defaults_are_those_of_the_model(heading: str, model: type[BaseModel]) -> None:
     written = {
