@@ -8,6 +8,7 @@ from typing import Any
 
 from maestro_daemon.errors import NO_HEADERS, UpstreamBroken
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.protocol.sealing import Seal
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import Memory, Origin
@@ -45,6 +46,12 @@ def read_reply(reply: dict[str, Any] | bytes | Reply, provider: str) -> Complete
     if response.get("status") in ("failed", "cancelled"):
         raise error_body.stream_failure(response, provider=provider)
     return Completed(body, response, headers)
+
+
+def sealed(completed: Completed, seal: Seal) -> Completed:
+    """The answer with its ciphertext marked."""
+    body, response = seal.answer(completed.body, completed.response)
+    return completed if body is completed.body else Completed(body, response, completed.headers)
 
 
 def with_previous(completed: Completed, previous: str | None) -> Completed:

@@ -70,6 +70,12 @@ _OUT_OF_CREDIT: Final = re.compile(
 )
 """How servers without a code for it say that an account is empty."""
 
+_UNREADABLE: Final = re.compile(
+    r"encrypted[ _]content.{0,400}(could not|cannot|can't|did not match|failed)|could not be decrypted",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How upstreams say, under any code, that ciphertext is not their own, or bound to another item's id."""
+
 _MAY_BE_QUOTA: Final = (400, 403, 429)
 _LACKING: Final = (404, 405, 410, 413, 415)
 _AT_FAULT: Final = (400, 422)
@@ -126,6 +132,13 @@ def classify(error: MaestroError, *, wall_clock: Callable[[], float] = time.time
     return Failure(FailureClass.BROKEN, error, retry_after=wait)
 
 
+def refuses_ciphertext(error: MaestroError) -> bool:
+    """Whether an upstream says that it cannot read the ciphertext of the request's history."""
+    if error.code == "invalid_encrypted_content":
+        return True
+    return isinstance(error, UpstreamError) and _UNREADABLE.search(error.message) is not None
+
+
 def _of_refusal(error: UpstreamRefused) -> FailureClass:
     code, status = error.code or "", error.status
     if status == 402 or code in QUOTA_CODES:
@@ -133,6 +146,8 @@ def _of_refusal(error: UpstreamRefused) -> FailureClass:
     if status in _MAY_BE_QUOTA and _OUT_OF_CREDIT.search(error.message):
         return FailureClass.QUOTA
     if status < 500 and status != 429 and code in LACKS_OF_THE_TARGET:
+        return FailureClass.LACK
+    if status in _AT_FAULT and refuses_ciphertext(error):
         return FailureClass.LACK
     if status in _AT_FAULT:
         return FailureClass.LACK if code.startswith("unsupported_") else FailureClass.CLIENT

@@ -15,6 +15,8 @@ from maestro_daemon.errors import (
     UpstreamBroken,
     UpstreamUnreachable,
 )
+from maestro_daemon.protocol.sealing import Seal
+from maestro_daemon.providers.account import account_hash
 from maestro_daemon.providers.foreign_code import ends_this_task
 from maestro_daemon.providers.notices import Attempt
 from maestro_daemon.request import ResponseRequest
@@ -22,7 +24,7 @@ from maestro_daemon.routing.aim import aimed
 from maestro_daemon.routing.budget import RetryBudget
 from maestro_daemon.routing.course import Course
 from maestro_daemon.routing.deadlines import Deadline, Deadlines
-from maestro_daemon.routing.failure_class import Failure, FailureClass, classify
+from maestro_daemon.routing.failure_class import Failure, FailureClass, classify, refuses_ciphertext
 from maestro_daemon.routing.failures import exhausted
 from maestro_daemon.routing.health import Health, Trial
 from maestro_daemon.routing.memory import Memory
@@ -145,7 +147,7 @@ class Pursuit:
 class Try:
     """One attempt at one target. `attempt` is what is told of it."""
 
-    __slots__ = ("_began", "_ciphertext", "attempt", "failure", "pursuit", "target", "trial")
+    __slots__ = ("_began", "_ciphertext", "_seal", "attempt", "failure", "pursuit", "target", "trial")
 
     def __init__(self, pursuit: Pursuit, target: Target, trial: Trial) -> None:
         attempts = pursuit.progress.attempts
@@ -157,6 +159,7 @@ class Try:
         attempts.append(self.attempt)
         self._began = pursuit.means.clock()
         self._ciphertext = False
+        self._seal: Seal | None = None
         pursuit.deadline.move(pursuit.until_output(target))
 
     def aimed(self) -> ResponseRequest:
@@ -179,6 +182,13 @@ class Try:
         if timeouts is not None:
             made.request.timeouts = timeouts
         return made.request
+
+    @property
+    def seal(self) -> Seal:
+        """What marks the ciphertext of the answer with the target's account."""
+        if self._seal is None:
+            self._seal = Seal(account_hash(self.target.provider, self.target.provider_name))
+        return self._seal
 
     def accepted(self) -> None:
         """The upstream accepted: its first output is waited for."""
@@ -246,7 +256,7 @@ class Try:
         failure = classify(error)
         self._note(failure)
         course = self.pursuit.course
-        if self._ciphertext and error.code == "invalid_encrypted_content" and may_retry:
+        if self._ciphertext and refuses_ciphertext(error) and may_retry:
             course.without_ciphertext.append(self.target)
             course.ask_again(self.target)
         left = math.inf

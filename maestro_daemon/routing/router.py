@@ -11,7 +11,7 @@ from typing import Final
 from maestro_daemon.errors import CatalogueUnread
 from maestro_daemon.providers.foreign_code import FAILURES
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing.answer import Completed, read_reply, remembered, with_previous
+from maestro_daemon.routing.answer import Completed, read_reply, remembered, sealed, with_previous
 from maestro_daemon.routing.budget import RetryBudget
 from maestro_daemon.routing.deadlines import Deadlines
 from maestro_daemon.routing.health import Health
@@ -98,7 +98,8 @@ class Router:
         """The answer of one attempt, None if it failed."""
         target = attempt.target
         try:
-            completed = read_reply(await target.provider.complete(attempt.aimed()), target.provider_name)
+            reply = await target.provider.complete(attempt.aimed())
+            completed = sealed(read_reply(reply, target.provider_name), attempt.seal)
             attempt.answered()
             attempt.succeeded()
             return completed

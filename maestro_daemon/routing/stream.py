@@ -97,9 +97,9 @@ class ResponseStream:
                                     attempt.answered()
                                 if splice.ended:
                                     _judge(attempt, event)
-                                    yield event
+                                    yield attempt.seal.event(event)
                                     break
-                                yield event
+                                yield attempt.seal.event(event)
                     splice.end()
                     return
                 except FAILURES as error:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from maestro_daemon.errors import RequestInvalid
+from maestro_daemon.providers.account import account_hash
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.aim import aimed, pinned
 from maestro_daemon.routing.memory import Memory, Origin
@@ -139,7 +140,9 @@ def test_a_native_target_may_know_what_the_house_does_not() -> None:
 
 
 def test_a_reference_that_nobody_knows_is_dropped_and_named() -> None:
-    sent, dropped, *_ = aimed(request(input=["x", REFERENCE, {"role": "user", "content": "a"}]), HOME, Memory())
+    sent, dropped, *_ = aimed(
+        request(input=["x", REFERENCE, {"role": "user", "content": "a"}]), HOME, Memory()
+    )
     assert sent.body["input"] == ["x", {"role": "user", "content": "a"}]
     assert dropped == ["msg_1"]
 
@@ -200,3 +203,83 @@ def test_all_else_of_the_body_stays() -> None:
     assert sent.body == {**wanted.body, "model": "m"}
     assert (sent.model, sent.asked_model) == ("m", "coder")
     assert sent.response_id == wanted.response_id
+
+
+ACCOUNT = account_hash(FIRST.provider, "first")
+MINE = {**THOUGHT, "encrypted_content": f"maestro1.{ACCOUNT}.gAAA"}
+THEIRS = {**THOUGHT, "id": "rs_2", "encrypted_content": "maestro1.0123456789ab.gBBB"}
+BARE = {**THOUGHT, "id": "rs_3", "encrypted_content": "gCCC"}
+
+
+def worded(raw: bytes) -> ResponseRequest:
+    return ResponseRequest(body=json.loads(raw), model="coder", asked_model="coder", text=raw)
+
+
+@pytest.mark.parametrize(
+    ("items", "told", "degraded", "ciphertext"),
+    [
+        ([MINE, BARE], [{**MINE, "encrypted_content": "gAAA"}, BARE], "", True),
+        ([BARE], [BARE], "", True),
+        ([THEIRS], [{**THEIRS, "encrypted_content": "maestro1.0123456789ab."}], "sealed_reasoning", False),
+        ([MESSAGE, THOUGHT], [MESSAGE, THOUGHT], "", False),
+    ],
+)
+def test_a_target_gets_its_own_ciphertext_and_no_others(
+    items: list[Any], told: list[Any], degraded: str, ciphertext: bool
+) -> None:
+    for wanted in (request(input=items), worded(json.dumps({"model": "coder", "input": items}).encode())):
+        sent = aimed(wanted, FIRST, Memory())
+        assert sent.request.body["input"] == told
+        assert (sent.degraded, sent.ciphertext) == (degraded, ciphertext)
+        assert wanted.body["input"] == items
+        if sent.request.text is not None:
+            assert json.loads(sent.request.text) == sent.request.body
+
+
+def test_a_target_that_refused_ciphertext_gets_none() -> None:
+    sent = aimed(request(input=[MINE, BARE, MESSAGE]), FIRST, Memory(), ciphertext=False)
+    assert "gAAA" not in str(sent.request.body)
+    assert "gCCC" not in str(sent.request.body)
+    assert (sent.degraded, sent.ciphertext) == ("sealed_reasoning", False)
+
+
+def test_the_clients_own_text_is_kept_but_for_the_marks() -> None:
+    raw = b'{"model":"coder","input":[%b ], "x" : 1.50}' % json.dumps(MINE).encode()
+    bare = raw.replace(f"maestro1.{ACCOUNT}.".encode(), b"")
+    sent = aimed(worded(raw), FIRST, Memory()).request
+    assert sent.text == bare.replace(b"coder", b"m")
+    assert sent.body == json.loads(sent.text)
+
+
+def test_every_digit_stays_where_another_accounts_ciphertext_is_left_out() -> None:
+    big = 2**70 + 1
+    raw = b'{"model":"coder","input":[%b],"x":%d}' % (json.dumps(THEIRS).encode(), big)
+    wanted = ResponseRequest(
+        body={**json.loads(raw), "x": float(big)}, model="coder", asked_model="coder", text=raw
+    )
+    sent = aimed(wanted, FIRST, Memory()).request
+    assert sent.text is None
+    assert sent.body["x"] == big
+
+
+def test_marks_that_cannot_be_told_apart_in_a_text_are_taken_off_all_the_same() -> None:
+    big = 2**70 + 1
+    body = {"model": "coder", "input": [MINE], "metadata": {"encrypted_content": MINE["encrypted_content"]}}
+    raw = json.dumps({**body, "x": big}).encode()
+    wanted = ResponseRequest(body={**body, "x": float(big)}, model="coder", asked_model="coder", text=raw)
+    sent = aimed(wanted, FIRST, Memory()).request
+    assert sent.body == {**body, "model": "m", "input": [{**MINE, "encrypted_content": "gAAA"}], "x": big}
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "rs_1"}, THOUGHT])
+def test_reasoning_that_is_remembered_with_its_ciphertext_is_told_to_its_account(
+    item: dict[str, Any],
+) -> None:
+    memory = remembering("second", native=False, items=(MINE,))
+    sent = aimed(request(input=[item]), FIRST, memory)
+    assert sent.request.body["input"] == [{**MINE, "encrypted_content": "gAAA"}]
+    assert not sent.dropped
+    theirs = {**THEIRS, "id": "rs_1"}
+    sent = aimed(request(input=[item]), FIRST, remembering("second", native=False, items=(theirs,)))
+    assert sent.degraded == "sealed_reasoning"
+    assert "gBBB" not in str(sent.request.body)

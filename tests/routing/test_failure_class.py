@@ -43,6 +43,8 @@ CLASSES: list[tuple[MaestroError, str]] = [
     (refused(400, "unsupported_api_for_model"), "lack"),
     (refused(400, "model_max_prompt_tokens_exceeded"), "lack"),
     (refused(400, "invalid_encrypted_content"), "lack"),
+    (refused(400, "bad_request", "input item could not be decrypted or parsed"), "lack"),
+    (refused(400, None, "Encrypted content item_id did not match the target item id"), "lack"),
     (refused(404, "model_not_found"), "lack"),
     (refused(404), "lack"),
     (refused(405), "lack"),

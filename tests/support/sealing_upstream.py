@@ -34,6 +34,7 @@ class SealingUpstream:
         self.code: str | None = "invalid_encrypted_content"
         self.reason = "Encrypted content could not be decrypted or parsed."
         self.in_stream = False  # refuse by an event instead of a status
+        self.refuses_all = False  # refuse whatever comes, as if it held unreadable ciphertext
         self.inputs: list[Any] = []
         self.minted: list[str] = []
 
@@ -48,9 +49,9 @@ class SealingUpstream:
         self.inputs.append(items)
         if self.down:
             return web.json_response({"error": {"message": "Overloaded.", "code": None}}, status=503)
-        for item in items:
-            if item.get("encrypted_content") and not self._reads(item, account):
-                return await self._refuse(request, body)
+        read = all(self._reads(item, account) for item in items if item.get("encrypted_content"))
+        if self.refuses_all or not read:
+            return await self._refuse(request, body)
         number = len(self.minted)
         ids = f"rs_{account}{number}", f"msg_{account}{number}"
         blob = {"account": account, "id": ids[0], "padding": "thought " * 20}
