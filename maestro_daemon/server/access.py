@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDictProxy
 
 from maestro_daemon.errors import AccessForbidden, ConfigInvalid, NotAuthenticated
@@ -64,6 +63,12 @@ class Access:
             "Keys are configured under [clients.NAME]."
         )
 
+    def admitted(self, request: web.BaseRequest) -> str:
+        """The client's name, as `client_of` raises and says; nobody is kept from `OPEN_PATHS`."""
+        if self._digests and request.path in OPEN_PATHS:
+            return self.known_client(request.headers) or ""
+        return self.client_of(request.headers)
+
     def known_client(self, headers: CIMultiDictProxy[str]) -> str | None:
         """The client's name if a key of ours was sent, else None. Never raises."""
         return self._match(_shown_keys(headers))
@@ -96,20 +101,6 @@ class Access:
         except ValueError:
             return False
         return address.is_loopback and (address.version == 4 or name.startswith("["))
-
-
-def access_middleware(access: Access) -> Middleware:
-    """Let a request in or refuse it, and put the client's name under `CLIENT`."""
-
-    @web.middleware
-    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if access.has_keys and request.path in OPEN_PATHS:
-            request[CLIENT] = access.known_client(request.headers) or ""
-        else:
-            request[CLIENT] = access.client_of(request.headers)
-        return await handler(request)
-
-    return admit
 
 
 def check_exposure(*, host: str, has_keys: bool, tls: bool) -> str | None:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from maestro_daemon.server.access import Access, access_middleware
-from maestro_daemon.server.middlewares import errors_as_answers
+from maestro_daemon.server.access import Access
+from maestro_daemon.server.middlewares import front_door
 from maestro_daemon.server.paths import API_PREFIXES, websocket_routes
-from maestro_daemon.server.request_id import add_request_id
 from maestro_daemon.server.responses import ResponsesHandler
 
 
@@ -17,8 +16,7 @@ def make_app(
     responses: ResponsesHandler, access: Access, more: Iterable[web.RouteDef] = ()
 ) -> web.Application:
     """Assemble the front door; `more` are the routes beside the Responses route (models, health)."""
-    app = web.Application(middlewares=[errors_as_answers, access_middleware(access)])
-    app.on_response_prepare.append(add_request_id)
+    app = web.Application(middlewares=[front_door(access)])
     app.add_routes([web.post(f"{prefix}/responses", responses.create) for prefix in API_PREFIXES])
     app.add_routes(websocket_routes())
     app.add_routes(more)

@@ -1,46 +1,60 @@
-"""What stands around every handler: the request id, and errors as answers."""
+"""What stands around every handler: who calls, the request id, and errors as answers."""
 
 from __future__ import annotations
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from maestro_daemon.errors import MaestroError
+from maestro_daemon.server.access import CLIENT, Access
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.paths import method_not_allowed, unknown_path
-from maestro_daemon.server.request_id import request_id_of
+from maestro_daemon.server.request_id import HEADER, request_id_of
 
 _LONGEST_PATH = 200
 _log = structlog.get_logger("maestro_daemon.server")
 
 
-@web.middleware
-async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into an answer in OpenAI's envelope. The outermost middleware.
+def front_door(access: Access) -> Middleware:
+    """The one middleware: who calls, under which id, and whatever is raised as an answer in the envelope.
 
     An exception after an answer has begun ends the connection: a second answer would stand inside the first.
     """
-    request_id = request_id_of(request)
-    try:
-        return await handler(request)
-    except web.HTTPRedirection:
-        raise
-    except Exception as error:
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError("the client is gone") from error
-        answer = answer_for(request, error)
-        if request.writer.output_size > 0:
-            raise ConnectionResetError("the answer had begun when the handler failed") from error
-        _log.warning(
-            "request refused",
-            request_id=request_id,
-            method=request.method,
-            path=request.path[:_LONGEST_PATH],
-            http_status=answer.status,
-            reason=error.message[:500] if isinstance(error, MaestroError) else None,
-        )
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = request_id_of(request)
+        try:
+            request[CLIENT] = access.admitted(request)
+            answer = await handler(request)
+        except web.HTTPRedirection as redirection:
+            redirection.headers[HEADER] = request_id
+            raise
+        except Exception as error:  # noqa: BLE001  (answered, and logged where unforeseen)
+            answer = _refused(request, error)
+        if not answer.prepared:  # who prepares its answer has said it already
+            answer.headers[HEADER] = request_id
         return answer
+
+    return admit
+
+
+def _refused(request: web.Request, error: Exception) -> web.StreamResponse:
+    if request.transport is None or request.transport.is_closing():
+        raise ConnectionResetError("the client is gone") from error
+    answer = answer_for(request, error)
+    if request.writer.output_size > 0:
+        raise ConnectionResetError("the answer had begun when the handler failed") from error
+    _log.warning(
+        "request refused",
+        request_id=request_id_of(request),
+        method=request.method,
+        path=request.path[:_LONGEST_PATH],
+        http_status=answer.status,
+        reason=error.message[:500] if isinstance(error, MaestroError) else None,
+    )
+    return answer
 
 
 def answer_for(request: web.Request, error: Exception) -> web.StreamResponse:

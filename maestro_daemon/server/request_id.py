@@ -32,8 +32,3 @@ def request_id_of(request: web.BaseRequest) -> str:
     if found is None:
         found = request[REQUEST_ID] = request_id_for(request.headers)
     return found
-
-
-async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """For `Application.on_response_prepare`: set the header, also on streams and on aiohttp's own answers."""
-    response.headers[HEADER] = request_id_of(request)

@@ -24,15 +24,21 @@ from maestro_daemon.server.body import read_body
 from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.headers import carried, deadline, passed_back
-from maestro_daemon.server.request_id import request_id_of
+from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
+from maestro_daemon.ticker import Ticker
 
 _log: Final = structlog.get_logger(__name__)
 
 
 _SENT_AT_ONCE: Final = 64 * 1024  # bytes that the transport takes without waiting for the client
 _LAST_WORDS: Final = 5.0  # seconds for terminal events to reach their clients
+_STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
 _STOPPING: Final = "The gateway is being stopped; send the request again."
 
 
@@ -61,6 +67,7 @@ class ResponsesHandler:
         self._notices = notices
         self._limits = limits
         self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call each time
+        self._ticker = Ticker(min(limits.keepalive, limits.send_timeout), self._loop)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._all_ended = asyncio.Event()
         self._ending = False
@@ -159,16 +166,17 @@ class ResponsesHandler:
         body = completed.body
         if len(body) <= _SENT_AT_ONCE:
             return web.Response(body=body, headers=headers, content_type="application/json")
+        headers[HEADER] = wanted.request_id
         response = web.StreamResponse(headers=headers)
         response.content_type = "application/json"
         response.content_length = len(body)
-        await response.prepare(request)
         # A client may stop taking it in the middle; the writer does not wait for ever.
-        async with StreamWriter(
-            response, request.transport, self._limits.send_timeout, asyncio.get_running_loop()
-        ) as writer:
+        async with self._writer(response, request) as writer:
             writer.send_raw(body)
         return response
+
+    def _writer(self, response: web.StreamResponse, request: web.Request) -> StreamWriter:
+        return StreamWriter(response, request, self._limits.send_timeout, self._ticker, self._loop)
 
     async def _stream(
         self,
@@ -182,17 +190,16 @@ class ResponsesHandler:
         told = len(progress.attempts)
         headers = passed_back(stream.headers, asked_model=wanted.asked_model)
         headers.update(_house_headers(progress))
-        headers["content-type"] = "text/event-stream; charset=utf-8"
-        headers["cache-control"] = "no-cache"
-        headers["x-accel-buffering"] = "no"
+        headers.update(_STREAM_HEADERS)
+        headers[HEADER] = wanted.request_id
         response = EventStream(headers=headers)
         async with stream as events:
-            writer = StreamWriter(response, request.transport, self._limits.send_timeout, self._loop)
+            writer = self._writer(response, request)
             guard = Guard(wanted, writer.send, store=stream.store, emit_burst=writer.send_burst)
             guard.preamble()  # what cannot be written as JSON is still an HTTP error
-            await response.prepare(request)
             async with writer:
                 keepalive = Keepalive(writer, self._limits.keepalive, guard.keepalive)
+                self._ticker.add(keepalive)
                 try:
                     begun = False
                     async for event in events:
@@ -222,7 +229,7 @@ class ResponsesHandler:
                     outcome.error = _internal(error)
                     guard.fail(outcome.error)
                 finally:
-                    keepalive.cancel()
+                    self._ticker.discard(keepalive)
                 writer.send_raw(sse.DONE)
                 outcome.status = str(guard.response.get("status"))
                 outcome.usage = _usage(guard.response)

@@ -5,61 +5,62 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter as HttpWriter
 
 from maestro_daemon.protocol import sse
+from maestro_daemon.ticker import Ticker
 
 _log: Final = structlog.get_logger(__name__)
-
-_LOOKS: Final = 4
-"""How often within `send_timeout` it is looked whether the client takes anything."""
 
 MOST_PENDING: Final = 256 * 1024
 """Bytes that may wait to be written before the producer has to."""
 
+_MOST_UNSENT: Final = 64 * 1024
+"""Bytes that may lie in the transport before nothing more is written to it."""
+
 
 class StreamWriter:
-    """Frames for one client, written by one task that joins what gathered while it slept.
+    """Frames for one client; those of one turn of the loop leave together.
 
     `send` never waits; `pending` says how many bytes wait to be written, `room` waits until they are fewer
-    than `MOST_PENDING`. A client that takes nothing for `send_timeout` seconds loses its connection, which
-    cancels the request's handler. Used in ``async with``: leaving normally writes what is left and ends the
-    body.
+    than `MOST_PENDING`. A client that takes nothing for `send_timeout` seconds, which `ticker` sees, loses
+    its connection, and that cancels the request's handler. Used in ``async with``: entering sends the head
+    of `response` to `request`'s client, with the first frames; leaving normally writes what is left and
+    ends the body.
     """
 
     def __init__(
         self,
         response: web.StreamResponse,
-        transport: asyncio.Transport | None,
+        request: web.BaseRequest,
         send_timeout: float,
+        ticker: Ticker,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._response = response
-        self._transport = transport
+        self._request = request
+        self._transport = request.transport
         self._send_timeout = send_timeout
-        self.loop = loop
+        self._ticker = ticker
+        self._loop = loop
+        self._out: HttpWriter | None = None
         self._frames: list[bytes] = []
-        self._sleeping: asyncio.Future[None] | None = None
+        self._waiting = True  # the next frame calls for no flush: one is due, or something else will do it
+        self._drain: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
-        self._ending = False
-        self._writing_since: float | None = None
+        self._full_since: float | None = None
         self._unsent = 0  # bytes that the last look found in the transport
-        self._taken_at = loop.time()
-        self._watch: asyncio.TimerHandle
-        self._task: asyncio.Task[None]
+        self._taken_at = self.last_sent = loop.time()
+        self._ended = False
         self.pending = 0
-        self.last_sent = self.loop.time()
 
     def send(self, type: str, payload: bytes) -> None:
         """Queue one event as a whole frame."""
-        frame = b"%b%b\n\n" % (sse.HEADS.get(type) or sse.frame_head(type), payload)
-        self._frames.append(frame)
-        self.pending += len(frame)
-        if self._sleeping is not None:
-            self._wake()
+        self.send_raw(b"%b%b\n\n" % (sse.HEADS.get(type) or sse.frame_head(type), payload))
 
     def send_burst(self, type: str, payloads: Sequence[bytes]) -> None:
         """Queue several events of one type."""
@@ -70,8 +71,9 @@ class StreamWriter:
         """Queue a frame that is bytes already (a comment, ``[DONE]``)."""
         self._frames.append(frame)
         self.pending += len(frame)
-        if self._sleeping is not None:
-            self._wake()
+        if not self._waiting:
+            self._waiting = True
+            self._loop.call_soon(self._flush)
 
     async def room(self) -> None:
         """Wait until there is room."""
@@ -80,95 +82,111 @@ class StreamWriter:
             await self._drained.wait()
 
     async def __aenter__(self) -> Self:
-        self._task = self.loop.create_task(self._run())
-        self._watch = self.loop.call_later(self._send_timeout / _LOOKS, self._look)
+        self._out = cast("HttpWriter", await self._response.prepare(self._request))
+        self._ticker.add(self)
+        self._loop.call_soon(self._flush)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self._task.cancel()
-        self._ending = True
-        self._wake()
+        self._ended = True
         try:
-            await self._task
+            if self._drain is not None:
+                if error is not None:
+                    self._drain.cancel()
+                await self._finished(self._drain, error)
+            if error is None:
+                self._full_since = self._loop.time()
+                try:
+                    await self._response.write_eof(b"".join(self._frames))
+                except (ConnectionError, RuntimeError):
+                    self._drop()
+                self.pending = 0
+        finally:
+            self._ticker.discard(self)
+
+    @staticmethod
+    async def _finished(task: asyncio.Task[None], error: BaseException | None) -> None:
+        try:
+            await task
         except asyncio.CancelledError:
-            self._task.cancel()
+            task.cancel()
             if error is None:
                 raise
-        finally:
-            self._watch.cancel()
 
-    def _wake(self) -> None:
-        sleeping, self._sleeping = self._sleeping, None
-        if sleeping is not None and not sleeping.done():
-            sleeping.set_result(None)
-
-    async def _run(self) -> None:
+    def _flush(self) -> None:
+        """Write what has gathered. A call that the end has overtaken finds nothing to do."""
+        if self._ended or self._out is None:
+            return
+        self._waiting = False
+        frames = self._frames
+        if not frames:
+            return
+        joined = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
         try:
-            while not self._ending:
-                if not self._frames:
-                    self._sleeping = self.loop.create_future()
-                    await self._sleeping
-                    continue
-                joined = b"".join(self._frames)
-                self._frames.clear()
-                self._writing_since = self.loop.time()
-                await self._response.write(joined)
-                self._writing_since = None
-                self.pending -= len(joined)
-                if not self._drained.is_set():
-                    self._drained.set()
-                self.last_sent = self.loop.time()
-            self._writing_since = self.loop.time()
-            await self._response.write_eof(b"".join(self._frames))
-            self.pending = 0
+            # Without `drain` it never waits, so that its first step is its last.
+            self._out.write(joined, drain=False).send(None)
+        except StopIteration:
+            pass
         except (ConnectionError, RuntimeError):
             # The connection went away between two writes; the handler is cancelled by the server.
             self._drop()
-        finally:
-            self._writing_since = None
+            return
+        self.pending -= len(joined)
+        self.last_sent = self._loop.time()
+        if self._transport is not None and self._transport.get_write_buffer_size() > _MOST_UNSENT:
+            self._waiting = True
+            self._full_since = self.last_sent
+            self._drain = self._loop.create_task(self._emptied(self._out))
+        elif not self._drained.is_set():
+            self._drained.set()
 
-    def _look(self) -> None:
-        """Drop a client that took nothing for too long; one lazy timer instead of one for each write."""
-        now = self.loop.time()
+    async def _emptied(self, out: HttpWriter) -> None:
+        """Wait until the client has taken most of what was written, then go on."""
+        try:
+            await out.drain()
+        except (ConnectionError, RuntimeError):
+            self._drop()
+            return
+        finally:
+            self._full_since = self._drain = None
+        self._flush()
+        if self._drain is None:
+            self._drained.set()
+
+    def look(self, now: float) -> None:
+        """Drop a client that took nothing for too long (see `Ticker`)."""
         unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        if self._writing_since is None or unsent < self._unsent:
+        if self._full_since is None or unsent < self._unsent:
             self._taken_at = now
         else:
-            self._taken_at = max(self._taken_at, self._writing_since)
+            self._taken_at = max(self._taken_at, self._full_since)
         self._unsent = unsent
         if now - self._taken_at >= self._send_timeout:
             _log.warning("client dropped: it took nothing", seconds=self._send_timeout)
             self._drop()
-            return
-        self._watch = self.loop.call_later(self._send_timeout / _LOOKS, self._look)
 
     def _drop(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+        self._ticker.discard(self)
         self.pending = 0
         self._drained.set()
 
 
 class Keepalive:
-    """Calls `send` whenever nothing was sent for `interval` seconds; one timer, re-armed lazily."""
+    """Calls `send` whenever nothing was sent for `interval` seconds; for a `Ticker`."""
+
+    __slots__ = ("_interval", "_send", "_writer")
 
     def __init__(self, writer: StreamWriter, interval: float, send: Callable[[], None]) -> None:
         self._writer = writer
         self._interval = interval
         self._send = send
-        self._loop = writer.loop
-        self._timer = self._loop.call_later(interval, self._look)
 
-    def cancel(self) -> None:
-        """Stop for good."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        left = self._writer.last_sent + self._interval - self._loop.time()
-        if left <= 0:
+    def look(self, now: float) -> None:
+        """See `Ticker`."""
+        if now - self._writer.last_sent >= self._interval:
             self._send()
-            left = self._interval
-        self._timer = self._loop.call_later(left, self._look)

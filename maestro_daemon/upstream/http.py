@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, Final
@@ -20,22 +19,23 @@ from maestro_daemon.errors import (
 )
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.request import Timeouts
+from maestro_daemon.ticker import Ticker
 from maestro_daemon.upstream.exchange import Exchange
-from maestro_daemon.upstream.idle_watch import IdleWatch
 from maestro_daemon.upstream.proxies import proxy_for
+from maestro_daemon.upstream.silence import Silence
+from maestro_daemon.upstream.slots import Slots
 from maestro_daemon.upstream.unanswered import CONNECTION_LOST, unanswered
+from maestro_daemon.upstream.wire import Wire
 
 _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _ERROR_BODY_TIMEOUT: Final = 10.0
-_MOST_URLS: Final = 64
+_MOST_COPIES: Final = 64
 _POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
 _LARGEST_END: Final = 4096
 _PATIENCE_FOR_END: Final = 0.05
 _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
-_SURELY_SENT: Final = 128 * 1024
-"""Bytes of a body that a socket takes at once; sending more can stall, and aiohttp has no timer for it."""
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 _SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
 
@@ -77,23 +77,14 @@ class HttpUpstream:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
         self._headers = {hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "maestro-daemon", **headers}
-        self._more: Mapping[str, str] = NO_HEADERS
         self._credentials = _credentials(self._headers)
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=connect_timeout, sock_read=first_byte_timeout
-        )
+        self._connect_timeout = connect_timeout
         self._first_byte_timeout = first_byte_timeout
-        self._until_headers = connect_timeout + 2 * first_byte_timeout
         self._idle_timeout = idle_timeout
-        self._proxy = None if unix_socket else proxy_for(URL(self.base_url))
-        self._slots = asyncio.Semaphore(max_concurrent) if max_concurrent else None
-        self._max_waiting = max_waiting
-        self._waiting = 0
+        self.slots = Slots(max_concurrent, max_waiting, provider) if max_concurrent else None
         self._loop = asyncio.get_running_loop()
         self._pooled_until = 0.0
-        self._urls: dict[str, URL] = {}
         self._within: dict[Timeouts, HttpUpstream] = {}
-        self._other_timeout: dict[str, Any] = {}
         pooling: dict[str, Any] = {"limit": 0, "force_close": force_close}
         if not force_close:
             pooling["keepalive_timeout"] = _POOLED_FOR
@@ -102,14 +93,23 @@ class HttpUpstream:
             connector = aiohttp.UnixConnector(unix_socket, **pooling)
         else:
             connector = aiohttp.TCPConnector(**pooling)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        if force_close:
+            self._headers[hdrs.CONNECTION] = "close"
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._ticker = self._ticking()
+        self._wire = self._wired()
+
+    def _ticking(self) -> Ticker:
+        return Ticker(min(self._first_byte_timeout, self._idle_timeout), self._loop)
+
+    def _wired(self) -> Wire:
+        local = isinstance(self._session.connector, aiohttp.UnixConnector)
+        return Wire(
+            self._session,
+            self._loop,
             headers=self._headers,
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
+            proxy=None if local else proxy_for(URL(self.base_url)),
         )
 
     def at(self, base_url: str, headers: Mapping[str, str]) -> HttpUpstream:
@@ -120,12 +120,10 @@ class HttpUpstream:
         """
         other = copy(self)
         other.base_url = base_url.rstrip("/")
-        other._urls = {}
         other._within = {}
-        other._more = {**self._more, **headers}
+        other._headers = {**self._headers, **headers}
         other._credentials = (*self._credentials, *_credentials(headers))
-        if not isinstance(self._session.connector, aiohttp.UnixConnector):
-            other._proxy = proxy_for(URL(other.base_url))
+        other._wire = other._wired()
         return other
 
     async def aclose(self) -> None:
@@ -143,13 +141,11 @@ class HttpUpstream:
                 other._idle_timeout = timeouts.idle
             if timeouts.first_byte is not None:
                 other._first_byte_timeout = timeouts.first_byte
-            connect = self._timeout.connect if timeouts.connect is None else timeouts.connect
-            other._until_headers = (connect or 0.0) + 2 * other._first_byte_timeout
-            other._timeout = aiohttp.ClientTimeout(
-                total=None, connect=connect, sock_read=other._first_byte_timeout
-            )
-            other._other_timeout = {"timeout": other._timeout}
-            if len(self._within) < _MOST_URLS:
+            if timeouts.connect is not None:
+                other._connect_timeout = timeouts.connect
+            other._ticker = other._ticking()
+            other._wire = other._wired()
+            if len(self._within) < _MOST_COPIES:
                 self._within[timeouts] = other
         return other
 
@@ -182,96 +178,55 @@ class HttpUpstream:
     async def read(self, answer: aiohttp.ClientResponse, head: bytes = b"") -> bytes:
         """The whole body, bounded, `head` being what was read already. Inside the block of `request` only."""
         content = answer.content
-        pieces: list[bytes] = [head]
+        pieces: list[bytes] = [head] if head else []
         size = len(head)
-        while piece := await content.readany():
-            pieces.append(piece)
+        while True:
+            piece = await content.readany()
             size += len(piece)
             if size > _LARGEST_ANSWER:
                 raise UpstreamBroken(f"{self.provider} sent more than {_LARGEST_ANSWER} bytes in one answer.")
-        return b"".join(pieces)
-
-    async def take_slot(self) -> bool:
-        """Wait for a slot if requests are bounded; True if `give_slot` is owed."""
-        if self._slots is None:
-            return False
-        if self._slots.locked() and self._waiting >= self._max_waiting:
-            raise UpstreamRefused(
-                f"{self.provider} is busy: {self._waiting} requests wait already.",
-                status=429,
-                code="rate_limit_exceeded",
-                retry_after=1.0,
-            )
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        return True
-
-    def give_slot(self) -> None:
-        """Let the next request go on."""
-        if self._slots is not None:
-            self._slots.release()
+            if not pieces and content.at_eof():
+                return piece  # all came at once, as most do
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
 
     async def open(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], silence: Silence
     ) -> aiohttp.ClientResponse:
-        """Ask, and give the answer of a 2xx status, its body unread. Raises as `request`."""
-        answer = await self._ask(method, path, body, headers)
+        """Ask, and give the answer of a 2xx status, its body unread. Raises as `request`.
+
+        `silence` is watched from here on; whoever calls ends that by `over`.
+        """
+        self._ticker.add(silence)
+        url = self.base_url + path
+        reused = self._loop.time() < self._pooled_until
+        while True:
+            began = self._loop.time()
+            try:
+                answer = await self._wire.ask(method, url, headers, body, silence)
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                # A pooled connection that the server had closed meanwhile shows at once. A server that
+                # worked on the request and then fell is not asked to do it all again.
+                soon = not silence.fell and self._loop.time() - began < _STALE_WITHIN
+                if soon and reused and isinstance(error, CONNECTION_LOST):
+                    reused = False
+                    continue
+                raise unanswered(
+                    TimeoutError() if silence.fell else error,
+                    self.provider,
+                    connect_timeout=self._connect_timeout,
+                    first_byte_timeout=self._first_byte_timeout,
+                    soon=soon,
+                ) from error
+            break
+        silence.answered(answer, self._loop.time())
         if 200 <= answer.status < 300:
             return answer
         try:
             raise await self._refusal(answer)
         finally:
-            self.close(answer)
-
-    async def _ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> aiohttp.ClientResponse:
-        sent = headers
-        if body is not None and hdrs.CONTENT_TYPE not in headers:
-            sent = {hdrs.CONTENT_TYPE: "application/json", **headers}
-        if self._more:
-            sent = {**self._more, **sent}
-        url = self._urls.get(path)
-        if url is None:
-            url = URL(self.base_url + path, encoded=True)
-            if len(self._urls) < _MOST_URLS:
-                self._urls[path] = url
-        reused = self._loop.time() < self._pooled_until
-        while True:
-            began = self._loop.time()
-            try:
-                # aiohttp writes plain bytes at one go, and warns of it from 1 MiB on.
-                data = body if body is None or len(body) < _SURELY_SENT else io.BytesIO(body)
-                asked = self._session.request(
-                    method,
-                    url,
-                    data=data,
-                    headers=sent,
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                    **self._other_timeout,
-                )
-                if not isinstance(data, io.BytesIO):
-                    return await asked
-                async with asyncio.timeout(self._until_headers):
-                    return await asked
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                # A pooled connection that the server had closed meanwhile shows at once. A server that
-                # worked on the request and then fell is not asked to do it all again.
-                soon = self._loop.time() - began < _STALE_WITHIN
-                if soon and reused and isinstance(error, CONNECTION_LOST):
-                    reused = False
-                    continue
-                raise unanswered(
-                    error,
-                    self.provider,
-                    connect_timeout=self._timeout.connect or 0.0,
-                    first_byte_timeout=self._first_byte_timeout,
-                    soon=soon,
-                ) from error
+            self.release(answer)
 
     async def finish(self, answer: aiohttp.ClientResponse) -> None:
         """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
@@ -287,9 +242,13 @@ class HttpUpstream:
                 while left > 0 and not content.at_eof():
                     left -= len(await content.readany())
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return  # `close` ends what is not whole
+            return  # `release` ends what is not whole
 
-    def close(self, answer: aiohttp.ClientResponse) -> None:
+    def over(self, silence: Silence) -> None:
+        """The exchange that `silence` watched is over."""
+        self._ticker.discard(silence)
+
+    def release(self, answer: aiohttp.ClientResponse) -> None:
         """Give the connection back if the body was read to its end, else close it: nothing is drained."""
         if answer.content.at_eof():
             self._pooled_until = self._loop.time() + _POOLED_FOR
@@ -301,9 +260,9 @@ class HttpUpstream:
             said = said.replace(credential, b"***")
         return said
 
-    def watch(self, answer: aiohttp.ClientResponse) -> IdleWatch:
-        """Begin to look for silence in `answer`."""
-        return IdleWatch(answer, self._idle_timeout, self._loop)
+    def silence(self) -> Silence:
+        """The watch over one exchange."""
+        return Silence(self._first_byte_timeout, self._idle_timeout)
 
     async def _refusal(self, answer: aiohttp.ClientResponse) -> UpstreamRefused:
         body = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from ssl import SSLError
 from typing import Final
@@ -42,7 +43,7 @@ def unanswered(
         said = f"TLS failed ({error.__class__.__name__})"
     elif isinstance(error, aiohttp.ClientConnectorError):
         said = _os_reason(error.os_error)
-    elif isinstance(error, aiohttp.ServerDisconnectedError):
+    elif isinstance(error, aiohttp.ServerDisconnectedError) or _is_reset(error):
         kind = lost
         said = "it closed the connection before it answered"
     elif isinstance(error, aiohttp.ClientHttpProxyError):
@@ -53,6 +54,10 @@ def unanswered(
         kind = lost if isinstance(error, CONNECTION_LOST) else UpstreamUnreachable
         said = f"the connection failed ({error.__class__.__name__})"
     return kind(f"{provider} cannot be reached: {said}.")
+
+
+def _is_reset(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
 
 
 def _os_reason(error: OSError) -> str:

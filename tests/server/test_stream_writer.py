@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
+from maestro_daemon.ticker import Ticker
 
 
 class Wire:
-    """Stands for the response and its transport: notes each write, and waits while it is shut."""
+    """Stands for the response, its request, its writer and their transport: notes each write.
+
+    While it is shut, what is written stays in the transport.
+    """
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -22,18 +26,34 @@ class Wire:
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
+        self.transport = self
 
-    async def write(self, data: bytes) -> None:
+    async def prepare(self, request: Any) -> Wire:
+        assert request is self
+        return self
+
+    async def write(self, data: bytes, *, drain: bool = True) -> None:
+        assert not drain
         if self.failure is not None:
             raise self.failure
         self.writes.append(data)
+
+    async def drain(self) -> None:
         await self.open.wait()
 
     async def write_eof(self, data: bytes = b"") -> None:
         if data:
-            await self.write(data)
+            await self.write(data, drain=False)
         await self.open.wait()
         self.ended = True
+
+    def shut(self, unsent: int = 70_000) -> None:
+        self.open.clear()
+        self.unsent = unsent
+
+    def take(self) -> None:
+        self.unsent = 0
+        self.open.set()
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -46,10 +66,6 @@ class Timer:
     def __init__(self, at: float, callback: Callable[[], None]) -> None:
         self.at = at
         self.callback = callback
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 class Clock:
@@ -60,7 +76,7 @@ class Clock:
         self._timers: list[Timer] = []
         self._now = 1000.0
         self.create_task = self._loop.create_task
-        self.create_future = self._loop.create_future
+        self.call_soon = self._loop.call_soon
 
     def time(self) -> float:
         return self._now
@@ -73,15 +89,12 @@ class Clock:
     @property
     def waiting(self) -> int:
         """How many timers are set."""
-        return sum(not timer.cancelled for timer in self._timers)
+        return len(self._timers)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the timers that are due are called in their order."""
         end = self._now + seconds
-        while True:
-            due = [timer for timer in self._timers if timer.at <= end and not timer.cancelled]
-            if not due:
-                break
+        while due := [timer for timer in self._timers if timer.at <= end]:
             timer = min(due, key=lambda each: each.at)
             self._timers.remove(timer)
             self._now = timer.at
@@ -89,8 +102,9 @@ class Clock:
         self._now = end
 
 
-def writer(wire: Any, send_timeout: float = 30.0, clock: Any = None) -> StreamWriter:
-    return StreamWriter(wire, wire, send_timeout, clock or asyncio.get_running_loop())
+def writer(wire: Any, send_timeout: float = 30.0, clock: Any = None, ticker: Any = None) -> StreamWriter:
+    loop = clock or asyncio.get_running_loop()
+    return StreamWriter(wire, wire, send_timeout, ticker or Ticker(send_timeout, loop), loop)
 
 
 async def turns(count: int = 10) -> None:
@@ -114,23 +128,42 @@ async def test_what_gathers_between_two_turns_goes_out_in_one_write() -> None:
     assert out.pending == 0
 
 
-async def test_frames_are_never_split_or_mixed_while_a_write_is_under_way() -> None:
+async def test_what_gathers_while_the_client_does_not_take_goes_out_together_and_whole() -> None:
     wire = Wire()
     async with writer(wire) as out:
-        wire.open.clear()
+        wire.shut()
         for number in range(50):
             out.send("a", b"%d" % number)
             await turns(2)
-        wire.open.set()
+        wire.take()
     assert b"".join(wire.writes) == b"".join(b"event: a\ndata: %d\n\n" % number for number in range(50))
     assert all(write.endswith(b"\n\n") for write in wire.writes)
     assert len(wire.writes) == 2
 
 
+async def test_it_goes_on_by_itself_once_the_client_takes() -> None:
+    wire = Wire()
+    async with writer(wire) as out:
+        wire.shut()
+        out.send("a", b"1")
+        await turns()
+        out.send("a", b"2")
+        await turns()
+        assert len(wire.writes) == 1
+        wire.take()
+        await turns()
+        assert wire.writes[1:] == [b"event: a\ndata: 2\n\n"]
+        out.send("a", b"3")
+        await turns()
+        assert wire.writes[2:] == [b"event: a\ndata: 3\n\n"]
+
+
 async def test_the_producer_waits_while_too_much_is_pending() -> None:
     wire = Wire()
     async with writer(wire) as out:
-        wire.open.clear()
+        wire.shut()
+        out.send("a", b"{}")
+        await turns()
         sent = 0
         while out.pending < MOST_PENDING:
             out.send("a", b"x" * 1000)
@@ -139,7 +172,7 @@ async def test_the_producer_waits_while_too_much_is_pending() -> None:
         await turns()
         assert not waiting.done()
         assert sent * 1000 < MOST_PENDING + 2000
-        wire.open.set()
+        wire.take()
         await waiting
         assert out.pending < MOST_PENDING
 
@@ -153,8 +186,7 @@ async def test_room_is_there_at_once_while_little_is_pending() -> None:
 @pytest.mark.parametrize("when", ["in a write", "at the end"])
 async def test_a_client_that_takes_nothing_is_dropped(when: str, logged: list[Any]) -> None:
     wire, clock = Wire(), Clock()
-    wire.open.clear()
-    wire.unsent = 70_000
+    wire.shut()
     out = writer(wire, 30, clock)
 
     async def run() -> None:
@@ -173,29 +205,30 @@ async def test_a_client_that_takes_nothing_is_dropped(when: str, logged: list[An
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [line["event"] for line in logged] == ["client dropped: it took nothing"]
+    clock.advance(30)
     assert not clock.waiting
 
 
 async def test_a_client_that_is_slow_but_takes_is_kept() -> None:
     wire, clock = Wire(), Clock()
     async with writer(wire, 30, clock) as out:
-        wire.open.clear()
-        wire.unsent = 5_000_000
+        wire.shut(5_000_000)
         out.send("a", b"x" * 5_000_000)
         await turns()
         for _ in range(40):
             clock.advance(20)
             wire.unsent -= 100_000
         assert not wire.aborted
-        wire.open.set()
+        wire.take()
         await turns()
-        wire.open.clear()
+        wire.shut()
         out.send("a", b"{}")
         await turns()
         clock.advance(29)
         assert not wire.aborted
-        wire.open.set()
+        wire.take()
     assert wire.ended
+    clock.advance(30)
     assert not clock.waiting
 
 
@@ -224,7 +257,7 @@ async def test_a_connection_that_went_away_ends_the_writer_quietly(failure: Exce
 
 async def test_leaving_with_an_error_writes_nothing_more() -> None:
     wire = Wire()
-    wire.open.clear()
+    wire.shut()
 
     async def run() -> None:
         async with writer(wire) as out:
@@ -241,7 +274,7 @@ async def test_leaving_with_an_error_writes_nothing_more() -> None:
 
 async def test_being_cancelled_while_the_rest_is_written_ends_the_task_too() -> None:
     wire = Wire()
-    wire.open.clear()
+    wire.shut()
     before = asyncio.all_tasks()
 
     async def run() -> None:
@@ -257,16 +290,23 @@ async def test_being_cancelled_while_the_rest_is_written_ends_the_task_too() -> 
     assert asyncio.all_tasks() == before
 
 
-async def test_keepalives_come_again_and_again_until_they_are_cancelled() -> None:
+async def test_keepalives_come_again_and_again_until_nobody_looks() -> None:
     clock = Clock()
     calls: list[float] = []
-    async with writer(Wire(), 1e9, clock) as out:
-        keepalive = Keepalive(out, 15, lambda: calls.append(clock.time()))
+    ticker = Ticker(15, clock)  # type: ignore[arg-type]
+    async with writer(Wire(), 1e9, clock, ticker) as out:
+
+        def say() -> None:
+            calls.append(clock.time())
+            out.last_sent = clock.time()
+
+        keepalive = Keepalive(out, 15, say)
+        ticker.add(keepalive)
         clock.advance(14)
         assert not calls
         clock.advance(31)
         assert calls == [1015.0, 1030.0, 1045.0]
-        keepalive.cancel()
+        ticker.discard(keepalive)
         clock.advance(100)
         assert len(calls) == 3
 
@@ -274,13 +314,15 @@ async def test_keepalives_come_again_and_again_until_they_are_cancelled() -> Non
 async def test_what_is_sent_puts_the_next_keepalive_off() -> None:
     clock = Clock()
     calls: list[float] = []
-    async with writer(Wire(), 1e9, clock) as out:
+    ticker = Ticker(15, clock)  # type: ignore[arg-type]
+    async with writer(Wire(), 1e9, clock, ticker) as out:
         keepalive = Keepalive(out, 15, lambda: calls.append(clock.time()))
+        ticker.add(keepalive)
         for _ in range(10):
             clock.advance(10)
             out.send("a", b"{}")
             await turns()
         assert not calls
-        clock.advance(15)
-        assert calls == [1115.0]
-        keepalive.cancel()
+        clock.advance(16)
+        assert calls == [1115.5]  # the first look after 15 seconds of silence
+        ticker.discard(keepalive)

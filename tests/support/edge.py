@@ -11,11 +11,10 @@ from typing import Any
 
 from aiohttp import web
 
-from maestro_daemon.server.access import Access, access_middleware
+from maestro_daemon.server.access import Access
 from maestro_daemon.server.connections import ConnectionRunner
-from maestro_daemon.server.middlewares import errors_as_answers
+from maestro_daemon.server.middlewares import front_door
 from maestro_daemon.server.paths import websocket_routes
-from maestro_daemon.server.request_id import add_request_id
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ async def edge(
     **runner_options: Any,
 ) -> AsyncIterator[Edge]:
     """Serve `routes` behind all that stands around every handler."""
-    app = web.Application(middlewares=[errors_as_answers, access_middleware(access or Access({}))])
-    app.on_response_prepare.append(add_request_id)
+    app = web.Application(middlewares=[front_door(access or Access({}))])
     app.add_routes(websocket_routes())
     app.add_routes(routes)
     if configure is not None:

@@ -1,0 +1,189 @@
+"""Requests over aiohttp's connections and parser, their heads and bodies written here.
+
+`ClientSession.request` does for each request what an upstream needs once (it merges headers, builds the URL,
+looks for cookies, credentials and proxies) and starts a task that writes the body: together a third of what
+a whole request costs. Here what stays the same is made once, and head and body leave at one go. Some of
+aiohttp that is used for it is no public interface; this is the one place that knows.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Transport
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.helpers import TimerNoop
+from yarl import URL
+
+from maestro_daemon.upstream.silence import Silence
+
+_MOST_ADDRESSES: Final = 64
+_READ_BUFFER: Final = 64 * 1024
+_LONGEST_LINE: Final = 64 * 1024
+_JOINED_UP_TO: Final = 64 * 1024  # bytes; a larger body is not copied behind its head
+_NO_TIMER: Final = TimerNoop()
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-type"})
+
+
+class _Written:
+    """Stands for the writer of a request that has left already."""
+
+    output_size = 0
+
+
+_WRITTEN: Final = cast("Any", _Written())
+
+
+class _Address:
+    """What all requests of one method to one URL have in common."""
+
+    __slots__ = ("head", "lines", "request", "request_info", "start", "url")
+
+    def __init__(self, request: ClientRequest) -> None:
+        self.request = request
+        self.request_info = request.request_info
+        self.url = request.original_url
+        through_proxy = request.proxy is not None and not request.is_ssl()
+        self.start = (
+            f"{request.method} {request.url if through_proxy else request.url.raw_path_qs} HTTP/1.1\r\n"
+        )
+        self.lines = {
+            name.lower(): _line(name, value)
+            for name, value in request.headers.items()
+            if name.lower() not in _FRAMING
+        }
+        self.head = self.start + "".join(self.lines.values())
+
+    def head_for(self, headers: Mapping[str, str]) -> str:
+        """The request line and all header lines; `headers` go above the usual ones."""
+        added = "".join([_line(name, value) for name, value in headers.items()])
+        if self.lines.keys().isdisjoint(headers):
+            return self.head + added
+        replaced = {name.lower() for name in headers}
+        kept = [line for name, line in self.lines.items() if name not in replaced]
+        return self.start + "".join(kept) + added
+
+
+class Wire:
+    """The connections of one upstream.
+
+    `session` owns them. `headers` go with each request, those of the request itself above them. `timeout`
+    bounds the making of a connection, `proxy` is the one to go through.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        loop: AbstractEventLoop,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        proxy: URL | None,
+    ) -> None:
+        self._session = session
+        self._loop = loop
+        self._headers = headers
+        self._timeout = timeout
+        self._proxy = proxy
+        self._addresses: dict[tuple[str, str], _Address] = {}
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, silence: Silence
+    ) -> aiohttp.ClientResponse:
+        """Send one request, `body` as JSON; gives the answer once its headers are here, its body unread.
+
+        Raises aiohttp's exceptions, also after `silence` has cut the connection, and ValueError for a
+        header that cannot be said.
+        """
+        address = self._addresses.get((method, url)) or self._address(method, url)
+        head = address.head_for(headers)
+        if body is not None:
+            kind = "" if hdrs.CONTENT_TYPE in headers else "content-type: application/json\r\n"
+            head = f"{head}{kind}content-length: {len(body)}\r\n\r\n"
+        else:
+            head += "\r\n"
+        connector = self._session.connector
+        if connector is None:
+            raise aiohttp.ClientConnectionError("the session is closed")
+        request = address.request
+        try:
+            connection = await connector.connect(request, traces=[], timeout=self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection to {address.url.host}") from error
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            protocol.set_response_params(
+                timer=_NO_TIMER,
+                read_until_eof=True,
+                auto_decompress=True,
+                read_bufsize=_READ_BUFFER,
+                max_line_size=_LONGEST_LINE,
+                max_field_size=_LONGEST_LINE,
+            )
+            if request.proxy is not None and not request.is_ssl():
+                # The connector has put it there as it connected.
+                head = _with_proxy_credentials(head, request)
+            _write(protocol.transport, head.encode(), body)
+            silence.asked(protocol, self._loop.time())
+            answer = request.response_class(
+                method,
+                address.url,
+                writer=None,
+                continue100=None,
+                timer=_NO_TIMER,
+                request_info=address.request_info,
+                traces=[],
+                loop=self._loop,
+                session=self._session,
+                stream_writer=_WRITTEN,
+            )
+            await answer.start(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return answer
+
+    def _address(self, method: str, url: str) -> _Address:
+        address = _Address(
+            ClientRequest(
+                method,
+                URL(url, encoded=True),
+                headers=self._headers,
+                loop=self._loop,
+                session=self._session,
+                proxy=self._proxy,
+                timer=_NO_TIMER,
+            )
+        )
+        if len(self._addresses) < _MOST_ADDRESSES:
+            self._addresses[method, url] = address
+        return address
+
+
+def _write(transport: Transport, head: bytes, body: bytes | None) -> None:
+    if body is None:
+        transport.write(head)
+    elif len(body) <= _JOINED_UP_TO:
+        transport.write(head + body)
+    else:
+        transport.write(head)
+        transport.write(body)
+
+
+def _line(name: str, value: str) -> str:
+    line = f"{name}: {value}\r\n"
+    if "\n" in value or "\r" in value or "\0" in value or "\n" in name or "\r" in name:
+        raise ValueError(f"the header {name!r} holds a line end")
+    return line
+
+
+def _with_proxy_credentials(head: str, request: ClientRequest) -> str:
+    credentials = request.headers.get(hdrs.PROXY_AUTHORIZATION)
+    if credentials is None:
+        return head
+    return head[:-2] + _line("proxy-authorization", credentials) + "\r\n"
