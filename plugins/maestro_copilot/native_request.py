@@ -37,12 +37,11 @@ def native_body(
     *,
     refused_tools: Iterable[str],
     refused_fields: Iterable[str] = (),
-    bare: bool = False,
 ) -> NativeBody:
     """The body for `request`; `model` is what is known of its model.
 
-    `refused_tools` and `refused_fields` are left out, the latter beside those of the table. `bare` leaves out
-    all ciphertext. Raises `RequestInvalid` if the client insists on a tool that is refused.
+    `refused_tools` and `refused_fields` are left out, the latter beside those of the table. Raises
+    `RequestInvalid` if the client insists on a tool that is refused.
     """
     given = exact(request).body
     refused = among(REFUSED_FIELDS, request.model) | frozenset(refused_fields)
@@ -56,7 +55,7 @@ def native_body(
         body["include"] = [*(include or ()), ALWAYS_INCLUDED.about]
     hoisted: list[Any] = []
     if isinstance(given.get("input"), list):
-        body["input"], hoisted = _items(given["input"], made.dropped, bare=bare)
+        body["input"], hoisted = _items(given["input"], made.dropped)
     _set_tools(body, hoisted, tuple(refused_tools), made.dropped)
     _fit(body, model, made.dropped)
     if len(made.dropped) > _MOST_NAMED:
@@ -69,7 +68,7 @@ _CIPHERTEXTS: Final = frozenset(quirk.about for quirk in ID_BOUND_CIPHERTEXT)
 _REFUSED_ITEMS: Final = frozenset(quirk.about for quirk in REFUSED_ITEMS)
 
 
-def _items(items: Sequence[Any], dropped: list[str], *, bare: bool) -> tuple[list[Any], list[Any]]:
+def _items(items: Sequence[Any], dropped: list[str]) -> tuple[list[Any], list[Any]]:
     """The input's items, and the tools that stood among them."""
     kept: list[Any] = []
     tools: list[Any] = []
@@ -81,7 +80,7 @@ def _items(items: Sequence[Any], dropped: list[str], *, bare: bool) -> tuple[lis
         if not isinstance(kind, str):
             kept.append(item)
         elif kind in _CIPHERTEXTS:
-            told = _told(item, bare=bare)
+            told = _told(item)
             if told is None:
                 dropped.append(f"input[{index}]: {kind}")
             else:
@@ -97,15 +96,13 @@ def _items(items: Sequence[Any], dropped: list[str], *, bare: bool) -> tuple[lis
     return kept, tools
 
 
-def _told(item: Mapping[str, Any], *, bare: bool) -> Mapping[str, Any] | None:
+def _told(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """An item with ciphertext as Copilot gave it; None if it says nothing to Copilot."""
     blob = item.get("encrypted_content")
     if not isinstance(blob, str) or not blob:
         return None
     if is_the_houses(blob):
         return item
-    if bare:
-        return None
     raw = unbound(blob)
     if raw is None:
         return item

@@ -23,7 +23,7 @@ from maestro_copilot.native_answer import NativeAnswer
 from maestro_copilot.native_request import native_body
 from maestro_copilot.options import CopilotOptions
 from maestro_copilot.quirks import Dialect
-from maestro_copilot.refusals import cannot_read, explained, wants_other_dialect
+from maestro_copilot.refusals import explained, wants_other_dialect
 from maestro_daemon.plugin import (
     Accepted,
     ChatUpstream,
@@ -58,7 +58,6 @@ class _Turn:
     entry: Entry
     dialect: Dialect
     model: CopilotModel | None
-    bare: bool = False
     tried: set[str] = field(default_factory=set)
 
 
@@ -197,7 +196,6 @@ class CopilotProvider:
             turn.model,
             refused_tools=self._options.refused_tools,
             refused_fields=self._options.refused_fields,
-            bare=turn.bare,
         )
         if made.dropped:
             _log.info("request fields dropped", provider=self.name, dropped=made.dropped)
@@ -249,9 +247,6 @@ class CopilotProvider:
                 return False
             turn.dialect, turn.model = await self._listing.other_dialect(turn.request.model, turn.dialect)
             return True
-        if cannot_read(error):
-            turn.bare = True
-            return turn.dialect == "responses" and _first_time(turn, "ciphertext")
         if isinstance(meant, CredentialsRefused) and _first_time(turn, "bearer"):
             renewed = await self._gate.renewed(turn.entry)
             if renewed is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -17,8 +16,9 @@ from maestro_local.server_provider import ServerProvider
 from maestro_openai.options import OpenAIOptions
 from maestro_openai.provider import OpenAIProvider
 from tests.support import chat
+from tests.support.conversation import Conversation
 from tests.support.fake_upstream import FakeUpstream, Stream, refusal
-from tests.support.house import House, NativeProvider, house, parse_stream
+from tests.support.house import NativeProvider, house
 from tests.support.sealing_upstream import SealingUpstream, sealing_upstream
 
 DEGRADED = "sealed_reasoning"
@@ -27,57 +27,6 @@ modes = pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 
 def openai(name: str, upstream: SealingUpstream, key: str, **options: Any) -> OpenAIProvider:
     return OpenAIProvider(name, OpenAIOptions(base_url=upstream.url, api_key=Secret(key), **options))
-
-
-@dataclass
-class Conversation:
-    """A client that sends its whole history with each turn, and keeps what came as it came."""
-
-    at: House
-    stream: bool
-    model: str = "coder"
-    history: list[Any] = field(default_factory=list)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    async def turn(self, said: str = "Go on", **fields: Any) -> list[Any]:
-        """Say something; the items of the answer, alike in all that the answer says of them."""
-        self.history.append({"type": "message", "role": "user", "content": said})
-        asked = {
-            "model": self.model,
-            "input": self.history,
-            "stream": self.stream,
-            "store": False,
-            "include": ["reasoning.encrypted_content"],
-            **fields,
-        }
-        status, self.headers, self.body = await self.at.post(asked)
-        assert status == 200, self.body
-        if self.stream:
-            events = parse_stream(self.body)
-            assert events[-1]["type"] == "response.completed"
-            output = events[-1]["response"]["output"]
-            done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
-            assert done == output
-            for event in events:
-                if event["type"] == "response.output_item.added" and event["item"].get("encrypted_content"):
-                    blob = event["item"]["encrypted_content"]
-                    assert blob == output[event["output_index"]]["encrypted_content"]
-        else:
-            output = json.loads(self.body)["output"]
-        self.history += output
-        return list(output)
-
-    @property
-    def target(self) -> str:
-        return self.headers["x-maestro-target"]
-
-    @property
-    def degraded(self) -> str | None:
-        return self.headers.get("x-maestro-degraded")
-
-    def thoughts(self) -> list[str]:
-        return [item["encrypted_content"] for item in self.history if "encrypted_content" in item]
 
 
 @asynccontextmanager
