@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ from maestro_daemon.errors import MaestroError
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
     from maestro_daemon.providers.registry import Registry
+
+_COLUMNS: Final = ("model", "context", "output", "tools", "vision", "efforts", "endpoints")
+_ALWAYS: Final = ("model", "context", "tools")
 
 
 @click.command(short_help="List the models that can be asked for.")
@@ -90,14 +93,32 @@ async def _read(config: Config, registry: Registry) -> dict[str, Any]:
 def _show(document: dict[str, Any]) -> None:
     models = document.get("models", [])
     if models:
-        screen.table(
-            ("model", "context", "tools"),
-            [(each["id"], each.get("context_window"), _yes_no(each.get("tools"))) for each in models],
-        )
+        rows = [_row(each) for each in models]
+        columns = [name for name in _COLUMNS if name in _ALWAYS or any(row[name] is not None for row in rows)]
+        screen.table(columns, [[row[name] for name in columns] for row in rows])
     for provider, problem in document.get("problems", {}).items():
-        click.echo(f"{provider} lists nothing now: {screen.printable(problem)}", err=bool(models))
+        known = any(each.get("provider") == provider for each in models)
+        how_it_stands = "is listed as it was before" if known else "lists nothing now"
+        click.echo(f"{provider} {how_it_stands}: {screen.printable(problem)}", err=bool(models))
     if not models and not document.get("problems"):
         click.echo("no provider lists any model")
+
+
+def _row(model: dict[str, Any]) -> dict[str, Any]:
+    endpoints = (model.get("details") or {}).get("endpoints")
+    return {
+        "model": model["id"],
+        "context": model.get("context_window"),
+        "output": model.get("max_output_tokens"),
+        "tools": _yes_no(model.get("tools")),
+        "vision": _yes_no(model.get("vision")),
+        "efforts": _words(model.get("reasoning_efforts")),
+        "endpoints": _words(endpoints),
+    }
+
+
+def _words(listed: Any) -> str | None:
+    return " ".join(map(str, listed)) if isinstance(listed, list) and listed else None
 
 
 def _yes_no(able: bool | None) -> str | None:

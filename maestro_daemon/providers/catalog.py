@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from maestro_daemon.errors import MaestroError
+from maestro_daemon.protocol import json
 from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.provider import Model, Provider
 
@@ -144,6 +145,15 @@ def _sound(provider: str, models: Sequence[Model]) -> tuple[Model, ...]:
     return tuple(sound.values())
 
 
+def _writable(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The details if JSON can say them; a plugin may have put anything there."""
+    try:
+        json.dumps(dict(details))
+    except (TypeError, ValueError):
+        return {}
+    return dict(details)
+
+
 def listing(catalog: Catalog, providers: Iterable[str]) -> dict[str, Any]:
     """The catalogue as ``{"models": [{"id": "provider/model", …}], "problems": {provider: why}}``."""
     models = [
@@ -156,6 +166,7 @@ def listing(catalog: Catalog, providers: Iterable[str]) -> dict[str, Any]:
             "tools": model.tools,
             "vision": model.vision,
             "reasoning_efforts": list(model.reasoning_efforts),
+            "details": _writable(model.details),
         }
         for provider in providers
         for model in catalog.models(provider) or ()

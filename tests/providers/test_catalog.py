@@ -235,6 +235,13 @@ async def test_the_listing_names_targets_and_problems() -> None:
     assert (model["id"], model["context_window"], model["tools"]) == ("home/a", 8192, False)
 
 
+async def test_the_listing_holds_details_that_can_be_written() -> None:
+    models = [Model("a", details={"endpoints": ["/x"]}), Model("b", details={"made": object()})]
+    one = catalog(home=Lister(models))
+    await one.refresh()
+    assert [model["details"] for model in listing(one, ["home"])["models"]] == [{"endpoints": ["/x"]}, {}]
+
+
 @pytest.mark.parametrize(
     "failure", [asyncio.CancelledError(), SystemExit(3)], ids=lambda failure: type(failure).__name__
 )
