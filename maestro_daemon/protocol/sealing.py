@@ -114,22 +114,20 @@ class Seal:
             return body, response
         read = json.loads(body)
         sealed = self._sealed(body, read, read["output"])
-        return (body, response) if sealed is body else (sealed, json.loads(sealed))
+        return (body, response) if sealed is body else (sealed, read)
 
     def _sealed(self, payload: bytes, data: dict[str, Any], items: Any) -> bytes:
-        """`payload`, read as `data`, with the ciphertext of `items`, which are part of it, marked."""
+        """`payload`, and `data`, which it is read as, with the ciphertext of `items`, a part of it, marked."""
         if not isinstance(items, list):
             return payload
         places = [place for item in items for place in _places(item) if not _is_for_all(place[FIELD])]
         if not places:
             return payload
         self._known.update(hash(place[FIELD].encode("utf-8", "replace")) for place in places)
+        for place in places:
+            place[FIELD] = self._mark + place[FIELD]
         sealed = self._inserted(payload)
-        if sealed is None:
-            for place in places:
-                place[FIELD] = self._mark + place[FIELD]
-            sealed = json.dumps(data)
-        return sealed
+        return json.dumps(data) if sealed is None else sealed
 
     def _inserted(self, payload: bytes) -> bytes | None:
         """`payload` with the mark put in by bytes; None if a string of that name is not known for ciphertext.
