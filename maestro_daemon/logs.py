@@ -156,7 +156,7 @@ def configure(
             line = render(fields)
             if len(line) > _LONGEST_LINE:
                 line = render({**dict(list(fields.items())[:3]), "left_out": len(line)})
-            return line.encode(errors="replace")
+            return line
         except Exception as error:  # noqa: BLE001  (a log line must never cost a request)
             return b'{"level":"error","event":"a log line could not be made","error":"%b"}' % (
                 type(error).__name__.encode()
@@ -236,11 +236,11 @@ def _complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
     line: dict[str, Any] = {
         "time": _now(),
         "level": "error" if method == "exception" else method,
-        "event": event.pop("event", ""),
+        "event": event.get("event", ""),
+        **event,
     }
-    exc_info = event.pop("exc_info", None)
-    event.pop("stack_info", None)
-    line.update(event)
+    exc_info = line.pop("exc_info", None)
+    line.pop("stack_info", None)
     if exc_info is True:
         exc_info = sys.exc_info()
     elif isinstance(exc_info, BaseException):
@@ -262,15 +262,15 @@ def _second(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _render_json(line: Mapping[str, Any]) -> str:
-    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+def _render_json(line: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _text_renderer(colours: bool) -> Any:
+def _text_renderer(colours: bool) -> Callable[[Mapping[str, Any]], bytes]:
     def paint(text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colours else text
 
-    def render(line: Mapping[str, Any]) -> str:
+    def render(line: Mapping[str, Any]) -> bytes:
         fields = dict(line)
         time, level = fields.pop("time"), fields.pop("level")
         event, trace = str(fields.pop("event")), fields.pop("traceback", "")
@@ -278,7 +278,7 @@ def _text_renderer(colours: bool) -> Any:
         words += [f"{paint(name, '36')}={_plain(value)}" for name, value in fields.items()]
         # A traceback keeps its lines, and nothing else that moves a terminal's cursor.
         body = "".join("\n" + _plain(each, quote=False) for each in trace.split("\n")) if trace else ""
-        return " ".join(words) + body
+        return (" ".join(words) + body).encode(errors="replace")
 
     return render
 

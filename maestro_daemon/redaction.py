@@ -25,6 +25,8 @@ _SECRET_LOOK: Final = re.compile(
 )
 _HINTS: Final = ("sk-", "bearer", "gh", "hf", "xox", "glpat", "eyj")
 """What a text in lower case must hold for `_SECRET_LOOK` to match; a search for these costs far less."""
+_HARMLESS: Final = frozenset({str, float, bool, type(None), int})
+"""What may stand in a line as it is once its texts are known to be plain."""
 _SHORTEST: Final = 6
 _DEEPEST: Final = 6
 _WIDEST: Final = 100
@@ -57,13 +59,14 @@ class Redaction:
         what is very deep is left out.
         """
         # Most lines hold a few short words: one look at them all together costs less than one at each.
-        plain = self._is_plain("\n".join([value for value in fields.values() if value.__class__ is str]))
-        return {
-            name: value
-            if (plain and value.__class__ is str and not _is_secret_name(name)) or value is None
-            else self._value(name, value, 0)
-            for name, value in fields.items()
-        }
+        if not _holds_secret_name(tuple(fields)):
+            texts = "\n".join([value for value in fields.values() if value.__class__ is str])
+            if self._is_plain(texts) and {value.__class__ for value in fields.values()} <= _HARMLESS:
+                return {
+                    name: value if value.__class__ is not int or -(2**63) <= value < 2**63 else str(value)
+                    for name, value in fields.items()
+                }
+        return {name: self._value(name, value, 0) for name, value in fields.items()}
 
     def of_text(self, text: str) -> str:
         """The text, with known secrets and what looks like one masked."""
@@ -130,3 +133,8 @@ def _hints_at_secret(text: str) -> bool:
 @lru_cache(maxsize=1024)
 def _is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
+
+
+@lru_cache(maxsize=256)
+def _holds_secret_name(names: tuple[str, ...]) -> bool:
+    return any(map(_is_secret_name, names))

@@ -6,6 +6,7 @@ Both lists say what may pass; nothing else does, so that no credential, cookie o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
@@ -51,6 +52,7 @@ _PASSED_BACK_PREFIXES = ("x-ratelimit-", "x-codex-", "x-quota-snapshot-")
 _PASSED_BACK_SUFFIXES = ("-used-percent", "-window-minutes", "-reset-at")  # Codex's named limits: x-<limit>-…
 
 _LONGEST_VALUE = 8192
+_LONGEST_NAME = 128
 _LONGEST_DEADLINE = 366 * 24 * 3600.0
 
 
@@ -64,10 +66,8 @@ def carried(headers: CIMultiDictProxy[str]) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     for name, value in headers.items():
-        lower = name.lower()
-        if lower not in _CARRIED and not lower.startswith(_CARRIED_PREFIXES):
-            continue
-        if lower in _NEVER_CARRIED:
+        lower = _as_carried(name) if len(name) <= _LONGEST_NAME else None
+        if lower is None:
             continue
         found[lower] = f"{found[lower]}, {value}" if lower in found else value
     return found
@@ -96,14 +96,32 @@ def passed_back(headers: Mapping[str, str], *, asked_model: str | None) -> dict[
     """
     found: dict[str, str] = {}
     for name, value in headers.items():
-        lower = name.lower()
-        if lower not in _PASSED_BACK and not (
-            lower.startswith(_PASSED_BACK_PREFIXES)
-            or (lower.startswith("x-") and lower.endswith(_PASSED_BACK_SUFFIXES))
-        ):
-            continue
-        if lower == "openai-model" and value != asked_model:
+        lower = _as_passed_back(name) if len(name) <= _LONGEST_NAME else None
+        if lower is None or (lower == "openai-model" and value != asked_model):
             continue
         if len(value) <= _LONGEST_VALUE and value.isprintable():
             found[lower] = value
     return found
+
+
+# The same few names come with every request.
+@lru_cache(maxsize=1024)
+def _as_carried(name: str) -> str | None:
+    """The name in lower case if it is one that `carried` gives, else None."""
+    lower = name.lower()
+    if lower in _NEVER_CARRIED or not (lower in _CARRIED or lower.startswith(_CARRIED_PREFIXES)):
+        return None
+    return lower
+
+
+@lru_cache(maxsize=1024)
+def _as_passed_back(name: str) -> str | None:
+    """As `_as_carried`, for `passed_back`."""
+    lower = name.lower()
+    if (
+        lower in _PASSED_BACK
+        or lower.startswith(_PASSED_BACK_PREFIXES)
+        or (lower.startswith("x-") and lower.endswith(_PASSED_BACK_SUFFIXES))
+    ):
+        return lower
+    return None

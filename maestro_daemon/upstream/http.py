@@ -295,7 +295,8 @@ class HttpUpstream:
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers by lower-case name; of repeated ones the first counts."""
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        found.setdefault(name.lower(), value)
+    found = {name.lower(): value for name, value in headers.items()}
+    if len(found) != len(headers):
+        for name in found:
+            found[name] = headers[name]
     return found
