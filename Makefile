@@ -34,7 +34,7 @@ help:
 	@echo 'make test    the test suite (ARGS="-k NAME")'
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make format  let ruff format the tree'
-	@echo 'make bench   the daemon against a bare proxy (ARGS="--quick")'
+	@echo 'make bench   what a plan costs, and the daemon against a bare proxy (ARGS="--quick")'
 	@echo 'make ci      what continuous integration runs: .ci/run'
 	@echo 'make clean   remove everything that these commands made'
 
@@ -54,6 +54,7 @@ format: $(VENV)/ready-to-test
 	$(BIN)/ruff format
 
 bench: $(VENV)/ready-to-test
+	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/overhead.py $(ARGS)
 
 ci:

@@ -42,6 +42,9 @@ class AccessLog:
         }
         if outcome.usage is not None:
             line["input_tokens"] = outcome.usage.get("input_tokens")
+            details = outcome.usage.get("input_tokens_details")
+            if isinstance(details, dict):
+                line["cached_tokens"] = details.get("cached_tokens")
             line["output_tokens"] = outcome.usage.get("output_tokens")
         if outcome.first_output_after is not None:
             line["first_output"] = round(outcome.first_output_after, 4)

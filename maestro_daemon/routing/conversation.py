@@ -24,6 +24,7 @@ Key = tuple[str, ...]
 _HEADERS: Final = (
     "thread-id",  # Codex: one conversation; its session-id is shared with those of sub-agents
     "session-id",
+    "session_id",  # Codex as it was
     "x-claude-code-session-id",
     "x-session-affinity",  # opencode
     "x-session-id",
@@ -145,7 +146,8 @@ def _message(role: Any, content: Any) -> list[Any]:
 
 
 def _part(part: Any) -> Any:
-    if part.__class__ is dict and part.get("type") in _TEXTS:
+    kind = part.get("type") if part.__class__ is dict else None
+    if kind.__class__ is str and kind in _TEXTS:
         return _text(part.get("text"))  # marks beside it, as for caching, move with the turns
     return _told(part)
 

@@ -7,6 +7,7 @@ a guess: the tokens of an input are counted by what no tokenizer can spare.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from maestro_daemon.errors import RequestInvalid
@@ -33,6 +34,7 @@ _CALLED_BY_MODELS: Final = frozenset(
 
 _SAID_IN: Final = ("content", "output", "arguments", "input", "text", "refusal")
 _DEEPEST: Final = 8
+_SPACES_BEFORE_NO_WORD: Final = (" \n", " \r", " \t")
 
 
 class Lack(NamedTuple):
@@ -49,9 +51,6 @@ class Needs:
 
     def __init__(self, request: ResponseRequest) -> None:
         self._request = request
-        self._images: bool | None = None
-        self._tools: bool | None = None
-        self._tokens: int | None = None
 
     def lack(self, target: Target, model: Model) -> Lack | None:
         """What `model`, listed for `target`, lacks; None if nothing is known to be missing."""
@@ -60,7 +59,7 @@ class Needs:
         if model.vision is False and self.images:
             return Lack(target, "cannot see images", "unsupported_value", "input")
         window = model.context_window
-        if window is not None and self.tokens > window:
+        if window is not None and self._spaces > window and self.tokens > window:
             return Lack(
                 target,
                 f"has a context of {window} tokens, and the input needs {self.tokens} at least",
@@ -69,49 +68,48 @@ class Needs:
             )
         return None
 
-    @property
+    @cached_property
     def tools(self) -> bool:
         """Whether the model may have to call tools of the client's."""
-        if self._tools is None:
-            body = self._request.body
-            self._tools = body.get("tool_choice") != "none" and (
-                any(_is_called(tool) for tool in _listed(body.get("tools")))
-                or (
-                    "additional_tools" in self._request.item_types()
-                    and any(
-                        _is_called(tool)
-                        for item in _listed(body.get("input"))
-                        if item.get("type") == "additional_tools"
-                        for tool in _listed(item.get("tools"))
-                    )
-                )
-            )
-        return self._tools
+        body = self._request.body
+        if body.get("tool_choice") == "none":
+            return False
+        if any(map(_is_called, _listed(body.get("tools")))):
+            return True
+        return "additional_tools" in self._request.item_types() and any(
+            _is_called(tool)
+            for item in _listed(body.get("input"))
+            if item.get("type") == "additional_tools"
+            for tool in _listed(item.get("tools"))
+        )
 
-    @property
+    @cached_property
     def images(self) -> bool:
         """Whether an image stands anywhere in the input, outputs of tools included."""
-        if self._images is None:
-            text = self._request.text
-            items = self._request.body.get("input")
-            self._images = (
-                isinstance(items, list)
-                and (text is None or any(word in text for word in _IMAGE_WORDS))
-                and _holds_image(items, _DEEPEST)
-            )
-        return self._images
+        text = self._request.text
+        items = self._request.body.get("input")
+        if not isinstance(items, list) or (
+            text is not None and not any(word in text for word in _IMAGE_WORDS)
+        ):
+            return False
+        return _holds_image(items, _DEEPEST)
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """So many tokens has the input at least; 0 where the upstream may shorten it."""
-        if self._tokens is None:
-            body = self._request.body
-            if body.get("truncation") == "auto" or body.get("context_management") is not None:
-                self._tokens = 0
-            else:
-                texts = (*_texts(body.get("instructions"), _DEEPEST), *_texts(body.get("input"), _DEEPEST))
-                self._tokens = sum(map(_tokens_at_least, texts))
-        return self._tokens
+        return sum(map(_tokens_at_least, self._texts))
+
+    @cached_property
+    def _spaces(self) -> int:
+        """Never less than `tokens`, and found sooner."""
+        return sum(text.count(" ") for text in self._texts)
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        body = self._request.body
+        if body.get("truncation") == "auto" or body.get("context_management") is not None:
+            return ()
+        return (*_texts(body.get("instructions"), _DEEPEST), *_texts(body.get("input"), _DEEPEST))
 
 
 def unservable(asked: str, lacks: Sequence[Lack]) -> RequestInvalid:
@@ -132,7 +130,8 @@ def _listed(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_called(tool: dict[str, Any]) -> bool:
-    return tool.get("type") in _CALLED_BY_MODELS
+    kind = tool.get("type")
+    return kind.__class__ is str and kind in _CALLED_BY_MODELS
 
 
 def _holds_image(value: Any, depth: int) -> bool:
@@ -141,7 +140,8 @@ def _holds_image(value: Any, depth: int) -> bool:
         return any(_holds_image(each, depth - 1) for each in value) if depth else False
     if not isinstance(value, dict):
         return False
-    if value.get("type") in _IMAGES:
+    kind = value.get("type")
+    if kind.__class__ is str and kind in _IMAGES:
         return True
     return bool(depth) and (
         _holds_image(value.get("content"), depth - 1) or _holds_image(value.get("output"), depth - 1)
@@ -163,9 +163,8 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 
 def _tokens_at_least(text: str) -> int:
-    """The words of `text`, not counting those around spaces that come in even numbers.
+    """The spaces that words stand behind, without those beside other white space.
 
-    No token of the tokenizers in use reaches over a space into the next word, and counting all words
-    exactly would take fifty times as long.
+    Each begins a token in the tokenizers in use. To count all words exactly would take much longer.
     """
-    return text.count(" ") - 2 * text.count("  ")
+    return max(0, text.count(" ") - 2 * text.count("  ") - sum(map(text.count, _SPACES_BEFORE_NO_WORD)))

@@ -234,15 +234,16 @@ class Planner:
                 why = "sealed"
                 later = [each for each in ready if each not in own]
                 ready = own
-        for place, target in enumerate(ready):
-            if target.name == served:
-                others = ready[:place] + ready[place + 1 :]
-                assert conversation is not None  # noqa: S101  (it named the target; says so to the type checker)
-                return [target, *self._in_turn(route, others + later)], why or conversation.kind
-        ordered = self._in_turn(route, ready, count=True)
-        if conversation is not None and conversation.kind != "history" and served is None:
-            # Clients ask several things at once, and these are to share one prompt cache.
-            self._affinity.note(conversation.keys[0], ordered[0].name, ordered[0].affinity)
+        stays = next((each for each in ready if each.name == served), None)
+        if stays is not None and conversation is not None:
+            ready.remove(stays)
+            ordered = [stays, *self._in_turn(route, ready)]
+            why = why or conversation.kind
+        else:
+            ordered = self._in_turn(route, ready, count=True)
+            if conversation is not None and conversation.kind != "history" and served is None:
+                # Clients ask several things at once, and these are to share one prompt cache.
+                self._affinity.note(conversation.keys[0], ordered[0].name, ordered[0].affinity)
         return ordered + self._in_turn(route, later), why
 
     def _in_turn(self, route: Route, targets: list[Target], *, count: bool = False) -> list[Target]:
@@ -270,7 +271,8 @@ class Planner:
 
     def _lacking(self, request: ResponseRequest, targets: Sequence[Target]) -> list[Lack]:
         """The targets that cannot serve the request, as far as the catalogue knows them."""
-        size = 1 << 62 if request.text is None else len(request.text)
+        # Words have four letters on average, their space included: where these fit, none are counted.
+        most_tokens = 1 << 62 if request.text is None else len(request.text) >> 2
         longest = request.body.get("max_output_tokens")
         needs: Needs | None = None
         lacks: list[Lack] = []
@@ -282,8 +284,8 @@ class Planner:
                 able += 1
                 continue
             window = model.context_window
-            # No token is shorter than a byte.
-            if model.vision is False or model.tools is False or (window is not None and window < size):
+            too_long = window is not None and window < most_tokens
+            if model.vision is False or model.tools is False or too_long:
                 needs = needs or Needs(request)
                 lack = needs.lack(target, model)
                 if lack is not None:

@@ -1,285 +1,438 @@
-"""From the name that a client asks for to targets."""
+"""One plan for one request: who is asked, in what order, and why."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import pytest
 
-from maestro_daemon.errors import CatalogueUnread, ModelUnknown
+from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.plugin import Model
+from maestro_daemon.protocol.sealing import MARK
+from maestro_daemon.providers.account import account_hash
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing import plan
-from maestro_daemon.routing.memory import Memory
-from maestro_daemon.routing.plan import Balance, Planner, Route, Target
+from maestro_daemon.routing.affinity import Affinity
+from maestro_daemon.routing.memory import Memory, Origin
+from maestro_daemon.routing.plan import Plan, Planner
+from maestro_daemon.routing.target import Balance, Route, Target
 from tests.support.house import FixedCatalogue
+
+HELLO: Any = {"role": "assistant", "content": "Hello"}
 
 
 class Named:
-    """A provider that is only named; `rank` says whether it is free of charge."""
+    """A provider that is only named, with an account of its own."""
 
-    def __init__(self, rank: int | None = None, keeps: bool = False) -> None:
-        self.rank = rank
-        self.keeps = keeps
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-    def unmetered_rank(self) -> int | None:
-        return self.rank
+    def account(self) -> str:
+        return self.name
 
     def keeps_responses(self, model: str) -> bool:
-        return self.keeps
+        return self.name != "home"
 
 
-def planner(
-    listed: Mapping[str, Sequence[str] | None],
-    routes: Mapping[str, tuple[Sequence[str], Sequence[str], Balance]] | None = None,
-    ranks: Mapping[str, int] | None = None,
-) -> Planner:
-    providers: dict[str, Any] = {name: Named((ranks or {}).get(name)) for name in listed}
+class Watched:
+    """Health as it is set."""
 
-    def target(name: str) -> Target:
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.busy: Counter[str] = Counter()
+
+    def available(self, target: Target) -> bool:
+        return target.name not in self.open
+
+    def in_flight(self, target: Target) -> int:
+        return self.busy[target.name]
+
+
+class Bench:
+    """A planner over the route ``r`` of the targets a/m, b/m, c/m and the fallback home/z."""
+
+    def __init__(
+        self,
+        targets: Sequence[str] = ("a/m", "b/m", "c/m"),
+        fallbacks: Sequence[str] = ("home/z",),
+        *,
+        balance: Balance = "round_robin",
+        weights: Mapping[str, int] | None = None,
+        models: Mapping[str, Sequence[Model]] | None = None,
+        affinity: Affinity | None = None,
+        keeps: Mapping[str, float] | None = None,
+    ) -> None:
+        self.providers: dict[str, Any] = {name: Named(name) for name in ("a", "b", "c", "home")}
+        self.health = Watched()
+        self.memory = Memory()
+        self.affinity = Affinity() if affinity is None else affinity
+        self.keeps = keeps or {}
+
+        route = Route(
+            "r",
+            tuple(map(self.target, targets)),
+            tuple(map(self.target, fallbacks)),
+            balance,
+            weights or {},
+        )
+        self.planner = Planner(
+            self.providers,
+            {"r": route, "s": Route("s", route.targets)},
+            FixedCatalogue(models or {}),
+            self.memory,
+            health=self.health,
+            affinity=self.affinity,
+        )
+
+    def target(self, name: str) -> Target:
         provider, _, model = name.partition("/")
-        return Target(providers[provider], provider, model)
+        return Target(self.providers[provider], provider, model, self.keeps.get(provider, 60.0))
 
-    built = {
-        name: Route(name, tuple(map(target, targets)), tuple(map(target, fallbacks)), balance)
-        for name, (targets, fallbacks, balance) in (routes or {}).items()
-    }
-    models = {name: None if ids is None else [Model(id) for id in ids] for name, ids in listed.items()}
-    return Planner(providers, built, FixedCatalogue(models), Memory())
+    def plan(self, input: Any = "Hi", *, model: str = "r", client: str = "", **body: Any) -> Plan:
+        headers = body.pop("headers", {})
+        whole = {"model": model, "input": input, **body}
+        return self.planner.plan(
+            ResponseRequest(whole, model, model, headers=headers, client=client, text=orjson.dumps(whole))
+        )
 
-
-def asking(name: str, **body: Any) -> ResponseRequest:
-    return ResponseRequest(body={"model": name, "input": "Hi", **body}, model=name, asked_model=name)
-
-
-def names(planner: Planner, asked: str) -> list[str]:
-    return [target.name for target in planner.plan(asking(asked)).candidates]
+    def served(self, input: Any = "Hi", **more: Any) -> str:
+        """Plan, and let the first candidate answer."""
+        plan = self.plan(input, **more)
+        plan.served_by(plan.candidates[0])
+        return plan.candidates[0].name
 
 
-LISTED = {"openai": ["gpt-5", "gpt-5-mini"], "home": ["qwen", "org/model:7b"], "other": ["gpt-5"]}
+def names(targets: Sequence[Target]) -> list[str]:
+    return [target.name for target in targets]
 
 
-def test_a_route_comes_before_all_else() -> None:
-    routes: Any = {
-        "gpt-5-mini": (["home/qwen"], [], "in_order"),
-        "openai/gpt-5": (["other/gpt-5"], ["home/qwen"], "in_order"),
-    }
-    assert names(planner(LISTED, routes), "gpt-5-mini") == ["home/qwen"]
-    assert names(planner(LISTED, routes), "openai/gpt-5") == ["other/gpt-5", "home/qwen"]
+# Balance
 
 
-@pytest.mark.parametrize(
-    ("asked", "target"),
-    [
-        ("openai/gpt-5", "openai/gpt-5"),
-        ("openai/not-listed", "openai/not-listed"),
-        ("home/org/model:7b", "home/org/model:7b"),
-        ("home/qwen/", "home/qwen/"),
-        ("org/model:7b", "home/org/model:7b"),
-        ("gpt-5-mini", "openai/gpt-5-mini"),
-        ("qwen", "home/qwen"),
-    ],
-)
-def test_a_name_without_a_route_is_one_target(asked: str, target: str) -> None:
-    assert names(planner(LISTED), asked) == [target]
-
-
-def test_the_rest_behind_the_provider_goes_upstream_as_it_is() -> None:
-    (target,) = planner(LISTED).plan(asking("home/org/model:7b")).candidates
-    assert (target.provider_name, target.model) == ("home", "org/model:7b")
-
-
-def test_an_id_that_several_list_is_unknown_and_names_the_candidates() -> None:
-    with pytest.raises(ModelUnknown, match="openai/gpt-5, other/gpt-5") as unknown:
-        planner(LISTED).plan(asking("gpt-5"))
-    assert (unknown.value.status, unknown.value.code) == (404, "model_not_found")
-    assert unknown.value.param == "model"
-
-
-@pytest.mark.parametrize(
-    ("asked", "hint"),
-    [
-        ("gpt-5-mni", "openai/gpt-5-mini"),
-        ("qwem", "home/qwen"),
-        ("openia/gpt-5-mini", "openai/gpt-5-mini"),
-        ("codr", "coder"),
-        ("zzz", "Known are coder"),
-        ("home/", "home/qwen"),
-        ("/qwen", "home/qwen"),
-    ],
-)
-def test_an_unknown_name_is_answered_with_the_nearest(asked: str, hint: str) -> None:
-    routes: Any = {"coder": (["home/qwen"], [], "in_order")}
-    with pytest.raises(ModelUnknown, match="does not exist") as unknown:
-        planner(LISTED, routes).plan(asking(asked))
-    assert hint in unknown.value.message
-    assert (unknown.value.status, unknown.value.code, unknown.value.param) == (
-        404,
-        "model_not_found",
-        "model",
-    )
-
-
-def test_where_nothing_is_known_the_message_says_so() -> None:
-    with pytest.raises(ModelUnknown, match="No model is known here"):
-        planner({}).plan(asking("gpt-5"))
-
-
-def test_a_long_name_is_not_echoed_whole() -> None:
-    with pytest.raises(ModelUnknown) as unknown:
-        planner(LISTED).plan(asking("x" * 512))
-    assert len(unknown.value.message) < 400
-
-
-def test_while_a_list_was_never_read_a_bare_name_cannot_be_judged() -> None:
-    with pytest.raises(CatalogueUnread, match="cloud") as unread:
-        planner({**LISTED, "cloud": None}).plan(asking("unknown"))
-    assert unread.value.status == 503
-    assert int(unread.value.headers["retry-after"]) > 0
-
-
-def test_names_that_need_no_list_work_while_one_was_never_read() -> None:
-    routes: Any = {"coder": (["cloud/a"], [], "in_order")}
-    known = planner({**LISTED, "cloud": None}, routes)
-    assert names(known, "coder") == ["cloud/a"]
-    assert names(known, "cloud/anything") == ["cloud/anything"]
-    assert names(known, "qwen") == ["home/qwen"]
-
-
-def test_round_robin_begins_with_the_next_target_each_time() -> None:
-    routes: Any = {"r": (["openai/a", "home/b", "other/c"], ["home/z"], "round_robin")}
-    turning = planner(LISTED, routes)
-    assert [names(turning, "r") for _ in range(4)] == [
-        ["openai/a", "home/b", "other/c", "home/z"],
-        ["home/b", "other/c", "openai/a", "home/z"],
-        ["other/c", "openai/a", "home/b", "home/z"],
-        ["openai/a", "home/b", "other/c", "home/z"],
+def test_new_conversations_begin_with_the_next_target_each_and_fallbacks_stay_behind() -> None:
+    bench = Bench()
+    assert [names(bench.plan().candidates) for _ in range(4)] == [
+        ["a/m", "b/m", "c/m", "home/z"],
+        ["b/m", "c/m", "a/m", "home/z"],
+        ["c/m", "a/m", "b/m", "home/z"],
+        ["a/m", "b/m", "c/m", "home/z"],
     ]
 
 
 def test_routes_turn_each_for_itself() -> None:
-    routes: Any = {
-        "r": (["openai/a", "home/b"], [], "round_robin"),
-        "s": (["openai/a", "home/b"], [], "round_robin"),
-    }
-    turning = planner(LISTED, routes)
-    assert [names(turning, name)[0] for name in "rssr"] == ["openai/a", "openai/a", "home/b", "home/b"]
+    bench = Bench()
+    assert [bench.plan(model=name).candidates[0].name for name in "rssr"] == ["a/m", "a/m", "b/m", "b/m"]
 
 
 def test_in_order_always_begins_with_the_first() -> None:
-    routes: Any = {"r": (["openai/a", "home/b"], [], "in_order")}
-    fixed = planner(LISTED, routes)
-    assert [names(fixed, "r") for _ in range(3)] == [["openai/a", "home/b"]] * 3
+    bench = Bench(balance="in_order")
+    assert {bench.plan().candidates[0].name for _ in range(3)} == {"a/m"}
 
 
-def test_auto_is_its_route_if_there_is_one() -> None:
-    routes: Any = {"auto": (["openai/gpt-5"], [], "in_order")}
-    assert names(planner(LISTED, routes, {"home": 0}), "auto") == ["openai/gpt-5"]
+def test_weights_are_shares_of_conversations() -> None:
+    bench = Bench(balance="weighted", weights={"a/m": 3, "c/m": 2})
+    assert Counter(bench.served() for _ in range(60)) == {"a/m": 30, "b/m": 10, "c/m": 20}
+
+
+def test_the_least_busy_is_first_and_idle_ones_share() -> None:
+    bench = Bench(balance="least_busy")
+    bench.health.busy.update({"a/m": 2, "b/m": 1})
+    assert names(bench.plan().candidates) == ["c/m", "b/m", "a/m", "home/z"]
+    bench.health.busy.clear()
+    assert {bench.plan().candidates[0].name for _ in range(3)} == {"a/m", "b/m", "c/m"}
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "weighted", "least_busy"])
+def test_the_share_of_a_cooling_target_is_spread_evenly(balance: Balance) -> None:
+    bench = Bench(balance=balance)
+    bench.health.open.add("b/m")
+    chosen = Counter(bench.plan().candidates[0].name for _ in range(20))
+    assert chosen == {"a/m": 10, "c/m": 10}
+
+
+# Health
+
+
+def test_cooling_targets_are_set_aside_in_their_order() -> None:
+    bench = Bench()
+    bench.health.open |= {"a/m", "home/z"}
+    plan = bench.plan()
+    assert names(plan.candidates) == ["b/m", "c/m"]
+    assert names(plan.cooling) == ["a/m", "home/z"]
+
+
+def test_a_plan_whose_targets_all_cool_has_no_candidates() -> None:
+    bench = Bench()
+    bench.health.open |= {"a/m", "b/m", "c/m", "home/z"}
+    plan = bench.plan()
+    assert plan.candidates == ()
+    assert names(plan.cooling) == ["a/m", "b/m", "c/m", "home/z"]
+    bench.health.open.remove("home/z")
+    assert names(bench.plan().candidates) == ["home/z"]
+
+
+def test_a_single_target_cools_too() -> None:
+    bench = Bench()
+    bench.health.open.add("a/x")
+    plan = bench.plan(model="a/x")
+    assert (plan.candidates, names(plan.cooling)) == ((), ["a/x"])
+
+
+# Affinity
 
 
 @pytest.mark.parametrize(
-    ("ranks", "target"),
+    ("first", "later"),
     [
-        ({"home": 0}, "home/qwen"),
-        ({"home": 1, "other": 0}, "other/gpt-5"),
-        ({"home": 0, "other": 0}, "home/qwen"),
-        ({"empty": 0, "other": 1}, "other/gpt-5"),
+        ({"prompt_cache_key": "k"}, {"prompt_cache_key": "k"}),
+        ({"headers": {"session-id": "k"}}, {"headers": {"session-id": "k"}}),
+        ({"input": "Hi"}, {"input": [{"role": "user", "content": "Hi"}, HELLO]}),
     ],
+    ids=["key", "header", "history"],
 )
-def test_auto_is_the_first_model_of_what_costs_nothing(ranks: dict[str, int], target: str) -> None:
-    assert names(planner({**LISTED, "empty": []}, None, ranks), "auto") == [target]
+def test_a_conversation_stays_with_who_served_it(first: Any, later: Any) -> None:
+    bench = Bench()
+    bench.served("another")
+    assert bench.served(**first) == "b/m"
+    for _ in range(5):
+        plan = bench.plan(**later)
+        assert plan.candidates[0].name == "b/m"
+        assert sorted(names(plan.candidates[1:3])) == ["a/m", "c/m"]
+        assert plan.kept_by in ("key", "header", "history")
+    assert bench.served("a third") == "c/m"
 
 
-def test_auto_is_never_a_provider_that_costs_money() -> None:
-    with pytest.raises(ModelUnknown, match=r"\[routes.auto\]"):
-        planner(LISTED).plan(asking("auto"))
+@pytest.mark.parametrize("balance", ["in_order", "weighted", "least_busy"])
+def test_affinity_goes_before_every_balance(balance: Balance) -> None:
+    bench = Bench(balance=balance)
+    plan = bench.plan(prompt_cache_key="k")
+    plan.served_by(bench.target("c/m"))
+    bench.health.busy["c/m"] = 9
+    assert bench.plan(prompt_cache_key="k").candidates[0].name == "c/m"
 
 
-def test_auto_waits_for_a_list_that_was_never_read() -> None:
-    with pytest.raises(CatalogueUnread):
-        planner({"home": None}, None, {"home": 0}).plan(asking("auto"))
+def test_equal_first_turns_are_balanced_although_they_are_one_history() -> None:
+    bench = Bench()
+    assert Counter(bench.served("Hi") for _ in range(30)) == {"a/m": 10, "b/m": 10, "c/m": 10}
+    assert bench.plan("Hi").kept_by is None
 
 
-class ReadingCatalogue(FixedCatalogue):
-    """A catalogue under way: each news is a provider and what it lists, None where reading it failed."""
-
-    def __init__(self, *news: tuple[str, Sequence[Model] | None]) -> None:
-        super().__init__({})
-        self.news = list(news)
-
-    async def more_read(self) -> bool:
-        if not self.news:
-            return False
-        provider, models = self.news.pop(0)
-        self.listed = {**self.listed, provider: models}
-        return True
-
-
-def starting(*news: tuple[str, Sequence[Model] | None]) -> tuple[Planner, ReadingCatalogue]:
-    catalogue = ReadingCatalogue(*news)
-    providers: Any = {name: Named(0 if name == "home" else None) for name, _ in news}
-    return Planner(providers, {}, catalogue, Memory()), catalogue
+def test_conversations_that_begin_alike_stay_each_where_it_was_answered() -> None:
+    bench = Bench()
+    where = {}
+    for number in range(9):
+        plan = bench.plan("Hi")
+        plan.served_by(plan.candidates[0])
+        answer = [{"type": "message", "role": "assistant", "content": [{"text": f"Hello {number}"}]}]
+        plan.answered(answer)
+        where[number] = (answer, plan.candidates[0].name)
+    assert len({name for _, name in where.values()}) == 3
+    for answer, name in where.values():
+        for more in range(3):
+            history = [{"role": "user", "content": "Hi"}, *answer, *[HELLO] * more]
+            assert bench.served(history) == name
 
 
-@pytest.mark.parametrize("asked", ["auto", "qwen"])
-async def test_a_first_request_waits_for_the_list_that_it_needs_and_no_other(asked: str) -> None:
-    planner, catalogue = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
-    assert [target.name for target in (await planner.plan_patiently(asking(asked))).candidates] == [
-        "home/qwen"
-    ]
-    assert [name for name, _ in catalogue.news] == ["cloud"]
+def test_conversations_of_other_clients_and_routes_are_others() -> None:
+    bench = Bench()
+    bench.plan(prompt_cache_key="k").served_by(bench.target("c/m"))
+    assert bench.plan(prompt_cache_key="k", client="alice").kept_by is None
+    assert bench.plan(prompt_cache_key="k", model="s").kept_by is None
+    assert bench.plan(prompt_cache_key="k").candidates[0].name == "c/m"
 
 
-async def test_waiting_goes_on_until_a_name_can_be_judged() -> None:
-    planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
-    assert [target.name for target in (await planner.plan_patiently(asking("gpt-5"))).candidates] == [
-        "cloud/gpt-5"
-    ]
-    planner, _ = starting(("home", [Model("qwen")]), ("cloud", [Model("gpt-5")]))
-    with pytest.raises(ModelUnknown):
-        await planner.plan_patiently(asking("gpt-6"))
+def test_what_one_conversation_asks_at_once_goes_to_one_target() -> None:
+    bench = Bench()
+    asked = {bench.plan(prompt_cache_key="k").candidates[0].name for _ in range(3)}
+    assert len(asked) == 1
 
 
-async def test_a_list_that_cannot_be_read_is_not_waited_for_again() -> None:
-    planner, _ = starting(("home", None), ("cloud", [Model("gpt-5")]))
-    for _ in range(2):
-        with pytest.raises(CatalogueUnread, match="home"):
-            await planner.plan_patiently(asking("auto"))
+def test_a_conversation_moves_once_when_its_target_cools_and_does_not_come_back() -> None:
+    bench = Bench()
+    assert bench.served(prompt_cache_key="k") == "a/m"
+    bench.health.open.add("a/m")
+    moved = bench.served(prompt_cache_key="k")
+    assert moved in ("b/m", "c/m")
+    bench.health.open.clear()
+    assert {bench.served(prompt_cache_key="k") for _ in range(3)} == {moved}
 
 
-async def test_a_list_that_does_not_come_is_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_PATIENCE", 0.01)
-    planner, catalogue = starting(("home", [Model("qwen")]))
-    monkeypatch.setattr(catalogue, "more_read", asyncio.Event().wait)
-    with pytest.raises(CatalogueUnread):
-        await planner.plan_patiently(asking("auto"))
+def test_conversations_of_a_cooling_target_are_spread_over_the_others() -> None:
+    bench = Bench()
+    keys = [f"k{number}" for number in range(60)]
+    homes = {key: bench.served(prompt_cache_key=key) for key in keys}
+    bench.health.open.add("b/m")
+    moved = {key: bench.served(prompt_cache_key=key) for key in keys}
+    assert all(moved[key] == home for key, home in homes.items() if home != "b/m")
+    assert Counter(moved.values()) == {"a/m": 30, "c/m": 30}
 
 
-def test_every_known_name_is_listed_once_routes_first() -> None:
-    routes: Any = {"coder": (["home/qwen"], [], "in_order")}
-    known = planner({**LISTED, "cloud": None}, routes, {"home": 0})
-    assert list(known.names()) == [
-        "coder",
-        "auto",
-        "openai/gpt-5",
-        "openai/gpt-5-mini",
-        "home/qwen",
-        "home/org/model:7b",
-        "other/gpt-5",
-    ]
-    assert "auto" not in list(planner(LISTED).names())
+def test_a_fallback_stands_in_and_keeps_nobody() -> None:
+    bench = Bench()
+    assert bench.served(prompt_cache_key="k") == "a/m"
+    bench.health.open |= {"a/m", "b/m", "c/m"}
+    assert bench.served(prompt_cache_key="k") == "home/z"
+    bench.health.open.clear()
+    assert bench.plan(prompt_cache_key="k").candidates[0].name == "a/m"
 
 
-def test_every_listed_name_can_be_asked_for() -> None:
-    routes: Any = {"coder": (["home/qwen"], [], "in_order")}
-    known = planner(LISTED, routes, {"home": 0})
-    for name in known.names():
-        assert known.plan(asking(name)).candidates
+def test_affinity_outlives_its_planner_and_forgets_targets_that_went() -> None:
+    affinity = Affinity()
+    assert Bench(affinity=affinity).served(prompt_cache_key="k") == "a/m"
+    assert Bench(("c/m", "a/m"), affinity=affinity).served(prompt_cache_key="k") == "a/m"
+    assert Bench(("c/m", "b/m"), affinity=affinity).served(prompt_cache_key="k") == "c/m"
+    assert Bench(("b/m", "c/m"), affinity=affinity).served(prompt_cache_key="k") == "c/m"
 
 
-def test_only_a_provider_that_says_so_keeps_responses() -> None:
-    assert Target(Named(keeps=True), "a", "m").keeps_responses  # type: ignore[arg-type]
-    assert not Target(Named(keeps=False), "a", "m").keeps_responses  # type: ignore[arg-type]
-    assert not Target(object(), "a", "m").keeps_responses  # type: ignore[arg-type]
+def test_a_provider_may_keep_nobody() -> None:
+    bench = Bench(("a/m", "b/m"), keeps={"a": 0.0})
+    assert [bench.served(prompt_cache_key="k") for _ in range(3)] == ["a/m", "b/m", "b/m"]
+
+
+def test_a_route_of_one_target_remembers_nothing() -> None:
+    bench = Bench(("a/m",), ("home/z",))
+    assert bench.served(prompt_cache_key="k") == "a/m"
+    assert bench.served(model="b/x", prompt_cache_key="k") == "b/x"
+    assert len(bench.affinity) == 0
+
+
+# A response that is continued, and reasoning that is sealed
+
+
+def test_a_continued_response_pins_its_target_whatever_else_would_be() -> None:
+    bench = Bench()
+    bench.plan(prompt_cache_key="k").served_by(bench.target("a/m"))
+    bench.memory.remember("", "resp_1", Origin("c", "resp_up", True), [])
+    plan = bench.plan(prompt_cache_key="k", previous_response_id="resp_1")
+    assert (names(plan.candidates), plan.kept_by) == (["c/m"], "response")
+    bench.health.open.add("c/m")
+    plan = bench.plan(previous_response_id="resp_1")
+    assert (plan.candidates, names(plan.cooling)) == ((), ["c/m"])
+    with pytest.raises(RequestInvalid) as unknown:
+        bench.plan(previous_response_id="resp_2")
+    assert unknown.value.code == "previous_response_not_found"
+
+
+def sealed(bench: Bench, provider: str) -> Any:
+    account = account_hash(bench.providers[provider], provider)
+    return {"type": "reasoning", "summary": [], "encrypted_content": f"{MARK}{account}.gAAA"}
+
+
+def test_sealed_reasoning_goes_to_its_account_first() -> None:
+    bench = Bench()
+    for _ in range(4):
+        plan = bench.plan([{"role": "user", "content": "Hi"}, sealed(bench, "b"), HELLO])
+        assert plan.candidates[0].name == "b/m"
+        assert plan.kept_by == "sealed"
+        assert sorted(names(plan.candidates)) == ["a/m", "b/m", "c/m", "home/z"]
+
+
+def test_affinity_chooses_among_the_targets_of_the_sealing_account() -> None:
+    bench = Bench(("a/m", "b/m", "b/n"))
+    bench.plan(prompt_cache_key="k").served_by(bench.target("b/n"))
+    history = [{"role": "user", "content": "Hi"}, sealed(bench, "b"), HELLO]
+    assert names(bench.plan(history, prompt_cache_key="k").candidates)[:2] == ["b/n", "b/m"]
+    bench.plan(prompt_cache_key="k").served_by(bench.target("a/m"))
+    plan = bench.plan(history, prompt_cache_key="k")
+    assert plan.candidates[0].provider_name == "b"
+    assert plan.candidates[-2].name == "a/m"
+
+
+def test_where_the_sealing_account_cools_or_is_unknown_the_conversation_goes_on_elsewhere() -> None:
+    bench = Bench()
+    bench.health.open.add("b/m")
+    plan = bench.plan([sealed(bench, "b"), HELLO])
+    assert names(plan.cooling) == ["b/m"]
+    assert plan.kept_by is None
+    stranger = {"type": "reasoning", "summary": [], "encrypted_content": f"{MARK}{'0' * 12}.gAAA"}
+    assert len(bench.plan([stranger, HELLO]).candidates) == 3
+
+
+def test_reasoning_sealed_by_a_fallback_does_not_bring_it_to_the_front() -> None:
+    bench = Bench()
+    plan = bench.plan([sealed(bench, "home"), HELLO])
+    assert plan.candidates[-1].name == "home/z"
+
+
+# Needs
+
+
+PICTURE = [{"role": "user", "content": [{"type": "input_image", "image_url": "data:x"}]}]
+TOOLS = [{"type": "function", "name": "f"}]
+
+
+def test_who_is_known_to_lack_something_is_left_out() -> None:
+    bench = Bench(
+        models={"a": [Model("m", vision=False)], "b": [Model("m", tools=False)], "home": [Model("z")]}
+    )
+    assert sorted(names(bench.plan().candidates)) == ["a/m", "b/m", "c/m", "home/z"]
+    plan = bench.plan(PICTURE)
+    assert sorted(names(plan.candidates)) == ["b/m", "c/m", "home/z"]
+    assert [(lack.target.name, lack.why) for lack in plan.lacking] == [("a/m", "cannot see images")]
+    plan = bench.plan(PICTURE, tools=TOOLS)
+    assert names(plan.candidates) == ["c/m", "home/z"]
+    assert [lack.target.name for lack in plan.lacking] == ["a/m", "b/m"]
+
+
+def test_if_nobody_is_left_the_400_says_why_for_each() -> None:
+    bench = Bench(
+        ("a/m", "b/m"),
+        models={
+            "a": [Model("m", vision=False)],
+            "b": [Model("m", tools=False)],
+            "home": [Model("z", context_window=100)],
+        },
+    )
+    picture = [*PICTURE, {"role": "user", "content": "word " * 200}]
+    with pytest.raises(RequestInvalid) as refused:
+        bench.plan(picture, tools=TOOLS)
+    assert refused.value.status == 400
+    assert refused.value.code == "context_length_exceeded"
+    assert refused.value.message == (
+        "No target of 'r' can serve this request: a/m cannot see images; b/m cannot call tools; "
+        "home/z has a context of 100 tokens, and the input needs 200 at least."
+    )
+    with pytest.raises(RequestInvalid, match=r"^a/m cannot see images\.$"):
+        bench.plan(PICTURE, model="a/m")
+
+
+def test_whoever_lacks_something_stays_out_though_the_others_cool() -> None:
+    bench = Bench(("a/m", "b/m"), (), models={"a": [Model("m", vision=False)]})
+    bench.health.open.add("b/m")
+    plan = bench.plan(PICTURE)
+    assert (plan.candidates, names(plan.cooling)) == ((), ["b/m"])
+
+
+def test_a_context_of_a_model_counts_only_where_the_input_is_too_long_for_certain() -> None:
+    bench = Bench(models={"a": [Model("m", context_window=1000)]})
+    assert "a/m" in names(bench.plan("word " * 990).candidates)
+    assert "a/m" in names(bench.plan("x" * 100_000).candidates)
+    assert "a/m" not in names(bench.plan("word " * 1001).candidates)
+
+
+def test_who_can_say_less_than_is_asked_for_gives_way_to_others_only() -> None:
+    models = {name: [Model("m", max_output_tokens=100)] for name in "abc"}
+    bench = Bench(models=models, fallbacks=())
+    assert len(bench.plan(max_output_tokens=200).candidates) == 3
+    bench = Bench(models={**models, "c": [Model("m", max_output_tokens=300)]}, fallbacks=())
+    plan = bench.plan(max_output_tokens=200)
+    assert names(plan.candidates) == ["c/m"]
+    assert {lack.why for lack in plan.lacking} == {"answers 100 tokens at most"}
+    assert len(bench.plan(max_output_tokens=100).candidates) == 3
+    assert len(bench.plan(max_output_tokens=None).candidates) == 3
+
+
+def test_a_list_that_was_read_anew_counts_at_once() -> None:
+    bench = Bench(("a/m", "b/m"), ())
+    catalogue = FixedCatalogue({"a": [Model("m", vision=False)]})
+    bench.planner = Planner(
+        bench.providers,
+        {"r": Route("r", (bench.target("a/m"), bench.target("b/m")))},
+        catalogue,
+        bench.memory,
+    )
+    assert names(bench.plan(PICTURE).candidates) == ["b/m"]
+    catalogue.listed = {"a": [Model("m", vision=True)]}
+    assert sorted(names(bench.plan(PICTURE).candidates)) == ["a/m", "b/m"]
