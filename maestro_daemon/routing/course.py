@@ -10,8 +10,9 @@ from typing import Final
 from maestro_daemon.routing.breaker import MAY_BE_GONE
 from maestro_daemon.routing.budget import RetryBudget
 from maestro_daemon.routing.failure_class import Failure, FailureClass
-from maestro_daemon.routing.health import Cooling, Health, Trial
+from maestro_daemon.routing.health import Cooling, Health
 from maestro_daemon.routing.target import Target
+from maestro_daemon.routing.trial import Trial
 
 _BACKOFF: Final = 0.1
 """Seconds before a retry, on average."""
@@ -89,6 +90,21 @@ class Course:
                 return target, trial
             self._cooling.append(target)
         return self._early() if self._cooling else None
+
+    def beside(self, among: Sequence[Target]) -> tuple[Target, Trial] | None:
+        """A second attempt at the next candidate, if it is one of `among` and the budget allows it; begun."""
+        while self._next < len(self._targets) and self._targets[self._next] in among:
+            target = self._targets[self._next]
+            if not self._health.available(target):
+                self._next += 1
+                self._cooling.append(target)
+                continue
+            trial = self._health.begin(target) if self._budget.withdraw() else None
+            if trial is None:
+                return None
+            self._next += 1
+            return target, trial
+        return None
 
     def failed(self, target: Target, failure: Failure, *, left: float = math.inf) -> None:
         """The attempt at `target` failed. `left` are the seconds within which a retry would have to begin."""

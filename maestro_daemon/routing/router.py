@@ -15,11 +15,13 @@ from maestro_daemon.routing.answer import Completed, read_reply, remembered, sea
 from maestro_daemon.routing.budget import RetryBudget
 from maestro_daemon.routing.deadlines import Deadlines
 from maestro_daemon.routing.health import Health
+from maestro_daemon.routing.hedging import first_answer, late_after
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Plan, Planner, Target
-from maestro_daemon.routing.pursuit import Means, Notices, Progress, Pursuit, Try
+from maestro_daemon.routing.pursuit import Means, Notices, Progress, Pursuit
 from maestro_daemon.routing.stream import ResponseStream
 from maestro_daemon.routing.terms import Patience
+from maestro_daemon.routing.tries import Try
 
 __all__ = ["Completed", "Notices", "Progress", "ResponseStream", "Router"]
 
@@ -70,7 +72,13 @@ class Router:
                 attempt = pursuit.next()
                 if attempt is None:
                     raise pursuit.exhausted()
-                completed = await self._ask(attempt)
+                late = None if pursuit.pace is None else late_after(pursuit)
+                if late is None:
+                    completed = await self._ask(attempt)
+                elif (won := await first_answer(pursuit, attempt, late, self._ask)) is not None:
+                    attempt, completed = won
+                else:
+                    completed = None
                 if completed is not None:
                     plan.answered(completed.response["output"])
                     return self._settled(request, attempt.target, completed)

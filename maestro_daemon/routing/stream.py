@@ -15,8 +15,10 @@ from maestro_daemon.protocol.splice import Splice, terminal_status
 from maestro_daemon.providers.foreign_code import FAILURES
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.answer import is_kept, remembered
+from maestro_daemon.routing.hedging import Race, late_after
 from maestro_daemon.routing.plan import Plan, Target
-from maestro_daemon.routing.pursuit import Means, Progress, Pursuit, Try
+from maestro_daemon.routing.pursuit import Means, Progress, Pursuit
+from maestro_daemon.routing.tries import Try
 
 _WELL_ENDED = frozenset({"response.completed", "response.incomplete"})
 
@@ -80,8 +82,14 @@ class ResponseStream:
                 if attempt is None:
                     raise pursuit.exhausted()
                 splice.attempt(attempt.target.provider_name)
+                late = None if pursuit.pace is None else late_after(pursuit)
                 answered = False
                 try:
+                    if late is not None:
+                        async with aclosing(self._raced(Race(pursuit, attempt, late), splice)) as raced:
+                            async for event in raced:
+                                yield event
+                        return
                     async with aclosing(attempt.target.provider.stream(attempt.aimed())) as upstream:
                         async for event in upstream:
                             if event.type in DELTAS and answered:
@@ -103,15 +111,40 @@ class ResponseStream:
                     splice.end()
                     return
                 except FAILURES as error:
-                    told = attempt.failed(error)
+                    told = (self._attempt or attempt).failed(error)  # of a race, the winner
                     if told is None:
                         raise
                     if splice.committed:
                         raise told from error
                 finally:
-                    attempt.end()
+                    (self._attempt or attempt).end()
         finally:
             pursuit.close()
+
+    async def _raced(self, race: Race, splice: Splice) -> AsyncGenerator[ResponseEvent, None]:
+        """As an attempt of `_attempts`, made twice."""
+        answered = False
+        async with aclosing(race.events()) as events:
+            async for event in events:
+                if event.type in DELTAS and answered:
+                    yield event
+                    continue
+                if isinstance(event, Accepted):
+                    if self._accepted(race.accepted_by.target, event):
+                        yield Accepted(self.headers)
+                    continue
+                if splice.take(event):
+                    attempt = self._attempt = race.winner
+                    if not answered:
+                        answered = True
+                        self.target = attempt.target
+                        attempt.answered()
+                    if splice.ended:
+                        _judge(attempt, event)
+                        yield attempt.seal.event(event)
+                        break
+                    yield attempt.seal.event(event)
+        splice.end()
 
     def _accepted(self, target: Target, event: ResponseEvent) -> bool:
         """Note who accepted; True if it is the first."""

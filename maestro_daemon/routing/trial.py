@@ -1,0 +1,109 @@
+"""One attempt at one target, as health sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from maestro_daemon.routing.failure_class import Failure
+from maestro_daemon.routing.vitals import Vitals
+
+
+class Trial:
+    """One attempt at one target, as health sees it: begun, and told its end once.
+
+    `change` says what the attempt did to a breaker, None for nothing.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_epoch",
+        "_probe",
+        "_record",
+        "_reported",
+        "_wide_epoch",
+        "_wide_probe",
+        "change",
+    )
+
+    def __init__(self, record: Vitals, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._record = record
+        self._probe = record.breaker.begin()
+        self._wide_probe = record.wide.begin()
+        self._epoch = record.breaker.epoch
+        self._wide_epoch = record.wide.epoch
+        self._reported = False
+        self.change: str | None = "probe" if self.is_probe else None
+        record.in_flight += 1
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether this attempt finds out if the target is back."""
+        return self._probe or self._wide_probe
+
+    def answered(self, first_output_after: float) -> None:
+        """The first output came, after so many seconds. A probe has shown enough for others to follow."""
+        record = self._record
+        record.pace.add(first_output_after)
+        if self._probe:
+            record.breaker.answer()
+            self._epoch = record.breaker.epoch
+            self._probe = False
+            self.change = "half_open to closed"
+        if self._wide_probe:
+            record.wide.answer()
+            self._wide_epoch = record.wide.epoch
+            self._wide_probe = False
+            self.change = "half_open to closed"
+
+    def succeeded(self) -> None:
+        """The whole answer came."""
+        if self._reported:
+            return
+        self._reported = True
+        record = self._record
+        record.in_flight -= 1
+        record.attempts += 1
+        now = self._clock()
+        if self.is_probe:
+            self.change = "half_open to closed"
+        record.breaker.succeed(now, self._epoch, probe=self._probe)
+        if not record.wide.is_quiet:
+            record.wide.succeed(now, self._wide_epoch, probe=self._wide_probe)
+
+    def failed(self, failure: Failure) -> None:
+        """The attempt failed, or the answer did after its beginning."""
+        if self._reported:
+            return
+        if failure.kind.spares_health:
+            self.left()
+            return
+        self._reported = True
+        record = self._record
+        record.in_flight -= 1
+        record.attempts += 1
+        record.failures += 1
+        now = self._clock()
+        # Of the two only the breaker concerned learns of the failure; a probe of the other is merely over.
+        at_fault, other = (record.wide, record.breaker) if failure.wide else (record.breaker, record.wide)
+        own_first = at_fault is record.breaker
+        epoch, probe, other_probe = (
+            (self._epoch, self._probe, self._wide_probe)
+            if own_first
+            else (self._wide_epoch, self._wide_probe, self._probe)
+        )
+        before = at_fault.state(now)
+        if at_fault.fail(now, epoch, failure, probe=probe):
+            whose = "" if own_first else " for the whole provider"
+            self.change = f"{before} to open for {at_fault.cooldown_left(now):.3g}s{whose}"
+        other.leave(probe=other_probe)
+
+    def left(self) -> None:
+        """The attempt ended without saying anything: a client that left, another that was faster."""
+        if self._reported:
+            return
+        self._reported = True
+        record = self._record
+        record.in_flight -= 1
+        record.breaker.leave(probe=self._probe)
+        record.wide.leave(probe=self._wide_probe)
