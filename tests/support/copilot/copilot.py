@@ -147,7 +147,7 @@ class CopilotHalf:
             said = f"model {name} is not accessible via the {path} endpoint"
             raise Refused(400, said, code="unsupported_api_for_model")
         said = json.dumps(received.body.get("input") or received.body.get("messages"))
-        shown = '"input_image"' in said or '"image_url"' in said
+        shown = '"type": "input_image"' in said or '"type": "image_url"' in said
         if shown and headers.get("copilot-vision-request") != "true":
             raise Refused(400, "missing required Copilot-Vision-Request header for vision requests")
         return received, found[0], cut
