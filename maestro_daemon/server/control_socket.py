@@ -120,8 +120,14 @@ def follow(
     with _asked(path, "POST", what, json.dumps(fields), timeout) as response:
         if response.status != 200:
             _document(path, response.status, response.read(_LARGEST_ANSWER))
-        while line := response.readline(_LARGEST_STEP):
-            yield _document(path, 200, line)
+        # `readline` would take an answer that was cut off for one that is over.
+        waiting = b""
+        while piece := response.read1(_LARGEST_STEP):
+            *lines, waiting = (waiting + piece).split(b"\n")
+            for line in lines:
+                yield _document(path, 200, line)
+            if len(waiting) > _LARGEST_STEP:
+                raise ControlUnreachable(f"{path} does not answer as a maestro-daemon.")
 
 
 @contextlib.contextmanager

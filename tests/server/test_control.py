@@ -8,16 +8,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.server import control, control_socket
 from maestro_daemon.server.control import ControlRefused
-from maestro_daemon.server.control_socket import ControlUnreachable, ask, default_path
+from maestro_daemon.server.control_socket import ControlUnreachable, ask, default_path, follow, tell
 
 ASK = """
 import os, sys
@@ -222,3 +223,146 @@ def test_the_system_daemon_is_asked_when_the_user_has_none(tmp_path, monkeypatch
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(system))
         assert control_socket.find(environ) == system
+
+
+# Questions, actions and flows
+
+
+async def test_a_question_gets_its_query_and_an_action_its_fields(path):
+    async def echo(fields: Any) -> dict[str, Any]:
+        return {"asked": dict(fields)}
+
+    surface = control.Surface(questions={"/quota": echo}, actions={"/logout": echo})
+    async with control.serve(path, surface):
+        assert await off_loop(ask, path, "/quota", {"provider": "a b&c"}) == {"asked": {"provider": "a b&c"}}
+        assert await off_loop(ask, path, "/quota") == {"asked": {}}
+        assert await off_loop(tell, path, "/logout", {"provider": 5}) == {"asked": {"provider": 5}}
+        with pytest.raises(ControlUnreachable, match="does not serve GET /logout"):
+            await off_loop(ask, path, "/logout")
+
+
+async def test_what_an_action_refuses_is_its_sentence(path):
+    async def refuse(fields: Any) -> dict[str, Any]:
+        raise RequestInvalid("There is no provider 'x' here.")
+
+    async with control.serve(path, control.Surface(actions={"/logout": refuse})):
+        with pytest.raises(ControlUnreachable, match=r"^There is no provider 'x' here\.$"):
+            await off_loop(tell, path, "/logout", {})
+        with pytest.raises(ControlUnreachable, match="must be a JSON object"):
+            await off_loop(tell, path, "/logout", [])
+
+
+class Flow:
+    """Gives what is put into it, and knows when it was closed."""
+
+    def __init__(self) -> None:
+        self.steps: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.entered = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.asked: Any = None
+
+    async def __call__(self, fields: Any) -> AsyncGenerator[dict[str, Any], None]:
+        self.asked = fields
+        self.entered.set()
+        try:
+            while (step := await self.steps.get()) is not None:
+                yield step
+        finally:
+            self.closed.set()
+
+
+async def test_the_steps_of_a_flow_come_as_they_happen(path):
+    flow = Flow()
+    async with control.serve(path, control.Surface(flows={"/login": flow})):
+        steps = follow(path, "/login", {"provider": "work"})
+        for step in ({"step": "code", "code": "Ä\n"}, {"step": "waiting"}):
+            flow.steps.put_nowait(step)
+            assert await off_loop(next, steps) == step
+        flow.steps.put_nowait(None)
+        assert await off_loop(list, steps) == []
+    assert flow.asked == {"provider": "work"}
+
+
+async def test_whoever_leaves_a_flow_ends_it(path):
+    flow = Flow()
+    async with control.serve(path, control.Surface(flows={"/login": flow})):
+        steps = follow(path, "/login", {})
+        flow.steps.put_nowait({"step": "code"})
+        await off_loop(next, steps)
+        await off_loop(steps.close)
+        await flow.closed.wait()
+
+
+async def test_whoever_leaves_before_the_first_step_ends_the_flow_too(path):
+    flow = Flow()
+    async with control.serve(path, control.Surface(flows={"/login": flow})):
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+        await writer.drain()
+        await flow.entered.wait()
+        writer.close()
+        await flow.closed.wait()
+
+
+async def test_a_flow_that_refuses_is_a_sentence(path):
+    async def refuse(fields: Any) -> AsyncGenerator[dict[str, Any], None]:
+        raise RequestInvalid("There is no provider 'x' here.")
+        yield {}
+
+    async with control.serve(path, control.Surface(flows={"/login": refuse})):
+        with pytest.raises(ControlUnreachable, match="There is no provider 'x' here"):
+            await off_loop(list, follow(path, "/login", {}))
+
+
+async def test_a_flow_cut_off_by_the_daemons_end_is_told(path):
+    flow = Flow()
+    async with control.serve(path, control.Surface(flows={"/login": flow})):
+        steps = follow(path, "/login", {})
+        flow.steps.put_nowait({"step": "code"})
+        await off_loop(next, steps)
+    with pytest.raises(ControlUnreachable, match="ended before its answer was complete"):
+        await off_loop(list, steps)
+    assert flow.closed.is_set()
+
+
+async def test_a_flow_that_says_nothing_for_too_long_is_told(path):
+    flow = Flow()
+    async with control.serve(path, control.Surface(flows={"/login": flow})):
+        with pytest.raises(ControlUnreachable, match=r"did not answer within 0\.05 s"):
+            await off_loop(list, follow(path, "/login", {}, timeout=0.05))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_can_neither_act_nor_follow(open_directory):
+    path = open_directory / "control.sock"
+    asked: list[Any] = []
+
+    async def act(fields: Any) -> dict[str, Any]:
+        asked.append(fields)
+        return {}
+
+    async def flow(fields: Any) -> AsyncGenerator[dict[str, Any], None]:
+        asked.append(fields)
+        yield {}
+
+    program = ASK.replace("import ask,", "import follow, tell,").replace(
+        'ask(Path(sys.argv[1]), "/status")', "CALL"
+    )
+
+    async def asked_by_nobody(call: str) -> str:
+        async with control.serve(path, control.Surface(actions={"/logout": act}, flows={"/login": flow})):
+            await off_loop(path.chmod, 0o666)
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-c", program.replace("CALL", call), str(path), "65534"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            return done.stdout.strip()
+
+    for call in ("tell(Path(sys.argv[1]), '/logout', {})", "list(follow(Path(sys.argv[1]), '/login', {}))"):
+        assert asyncio.run(asked_by_nobody(call)) == (
+            "Only root and the daemon's own user may use the control socket."
+        )
+    assert asked == []
