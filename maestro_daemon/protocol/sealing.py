@@ -117,7 +117,7 @@ class Seal:
         return (body, response) if sealed is body else (sealed, read)
 
     def _sealed(self, payload: bytes, data: dict[str, Any], items: Any) -> bytes:
-        """`payload`, and `data`, which it is read as, with the ciphertext of `items`, a part of it, marked."""
+        """`payload`, and `data`, the same read, with the ciphertext of `items`, a part of it, marked."""
         if not isinstance(items, list):
             return payload
         places = [place for item in items for place in _places(item) if not _is_for_all(place[FIELD])]
