@@ -29,6 +29,7 @@ from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.lifetime import living
 from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
+from maestro_daemon.routing.affinity import Affinity
 from maestro_daemon.routing.budget import RetryBudget
 from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
@@ -107,7 +108,7 @@ class _Daemon:
         routes = _routes(config, providers)
         memory = Memory()
         self.targets = Health(config.breaker.rules())
-        planner = Planner(providers, routes, self.catalog, memory, health=self.targets)
+        planner = Planner(providers, routes, self.catalog, memory, health=self.targets, affinity=Affinity())
         server = config.server
         self.handler = ResponsesHandler(
             Router(

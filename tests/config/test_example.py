@@ -18,7 +18,7 @@ from maestro_daemon.config.example import example
 from maestro_daemon.config.schema import json_schema
 from maestro_daemon.config.shape import example_of, tables_in
 from maestro_daemon.plugin import Register, Secret, Table, hookimpl
-from maestro_daemon.providers.registry import Registry
+from maestro_daemon.providers.registry import HOUSE_KEYS, Registry
 from maestro_daemon.providers.secret import Sources
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -75,6 +75,10 @@ def test_every_key_of_every_model_stands_there_once_and_nothing_else(registry: R
         )
     assert Counter(keys_in(text)) == wanted
     assert set(wanted.values()) == {1}
+
+
+def test_no_plugin_may_take_a_key_of_the_house() -> None:
+    assert set(ProviderTable.model_fields) == HOUSE_KEYS
 
 
 def test_the_file_is_what_config_example_prints(registry: Registry, text: str) -> None:

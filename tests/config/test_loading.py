@@ -201,7 +201,10 @@ targets = []
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("port = 1", "1:1: port: unknown key; known here: server, clients, providers, routes, breaker, plugins"),
+        (
+            "port = 1",
+            "1:1: port: unknown key; known here: server, clients, providers, routes, breaker, plugins",
+        ),
         ("server = 5", "1:1: server: must be a table: [server]"),
         ("providers = 5", "1:1: providers: must be tables: [providers.NAME]"),
         ("[[routes]]\na = 1", "1:1: routes: must be tables: [routes.NAME]"),

@@ -148,6 +148,12 @@ def unmarked() -> object:
     return module
 
 
+class Stuck(BaseModel):
+    """Has another one."""
+
+    affinity: str = ""
+
+
 class Lost(BaseModel):
     """Has a key of the house's own."""
 
@@ -172,6 +178,7 @@ class Lost(BaseModel):
         (lambda: bringing(""), "without spaces"),
         (lambda: bringing("x", options=dict), "must be a pydantic model class"),
         (lambda: bringing("x", options=Lost), "must not have a field 'kind'"),
+        (lambda: bringing("x", options=Stuck), "must not have a field 'affinity'"),
         (lambda: bringing("x", factory=None), "cannot be called"),
     ],
 )
