@@ -108,11 +108,9 @@ class Health:
         own, wide = record.breaker, record.wide
         if own.is_open or wide.is_open:
             now = self.clock()
-            if early:
-                if not (own.admits_early() and wide.admits_early()):
+            for breaker in (own, wide):
+                if not breaker.admits(now) and not (early and breaker.admits_early()):
                     return None
-            elif not (own.admits(now) and wide.admits(now)):
-                return None
         return Trial(record, self.clock)
 
     def cooling(self, target: Named) -> Cooling | None:
@@ -120,7 +118,7 @@ class Health:
         record = self._records.get(target.name)
         wide = self._providers.get(target.provider_name) if record is None else record.wide
         blocking = record.blocking() if record is not None else wide
-        if blocking is None or not blocking.is_open or blocking.cause is None:
+        if blocking is None or blocking.cause is None or self.available(target):
             return None
         return Cooling(target.name, blocking.cause, blocking.cooldown_left(self.clock()))
 
