@@ -13,6 +13,7 @@ from yarl import URL
 
 from maestro_daemon.errors import (
     NO_HEADERS,
+    ProviderUnavailable,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -25,7 +26,7 @@ from maestro_daemon.upstream.proxies import proxy_for
 from maestro_daemon.upstream.silence import Silence
 from maestro_daemon.upstream.slots import Slots
 from maestro_daemon.upstream.unanswered import CONNECTION_LOST, unanswered
-from maestro_daemon.upstream.wire import Wire
+from maestro_daemon.upstream.wire import HeaderUnfit, Wire
 
 _LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
@@ -205,7 +206,7 @@ class HttpUpstream:
             began = self._loop.time()
             try:
                 answer = await self._wire.ask(method, url, headers, body, silence)
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 # A pooled connection that the server had closed meanwhile shows at once. A server that
                 # worked on the request and then fell is not asked to do it all again.
                 soon = not silence.fell and self._loop.time() - began < _STALE_WITHIN
@@ -218,6 +219,11 @@ class HttpUpstream:
                     connect_timeout=self._connect_timeout,
                     first_byte_timeout=self._first_byte_timeout,
                     soon=soon,
+                ) from error
+            except HeaderUnfit as error:
+                raise ProviderUnavailable(
+                    f"{self.provider}: the value of the header {error.args[0]!r} holds a line end; check the "
+                    "provider's headers."
                 ) from error
             break
         silence.answered(answer, self._loop.time())

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.helpers import TimerNoop
 from yarl import URL
@@ -26,6 +27,10 @@ _LONGEST_LINE: Final = 64 * 1024
 _JOINED_UP_TO: Final = 64 * 1024  # bytes; a larger body is not copied behind its head
 _NO_TIMER: Final = TimerNoop()
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-type"})
+
+
+class HeaderUnfit(ValueError):
+    """The header of this name holds what would end its line."""
 
 
 class _Written:
@@ -57,14 +62,18 @@ class _Address:
         }
         self.head = self.start + "".join(self.lines.values())
 
-    def head_for(self, headers: Mapping[str, str]) -> str:
+    def head_for(self, headers: Mapping[str, str], body: bytes | None) -> str:
         """The request line and all header lines; `headers` go above the usual ones."""
-        added = "".join([_line(name, value) for name, value in headers.items()])
-        if self.lines.keys().isdisjoint(headers):
-            return self.head + added
-        replaced = {name.lower() for name in headers}
-        kept = [line for name, line in self.lines.items() if name not in replaced]
-        return self.start + "".join(kept) + added
+        said = {name.lower() for name in headers}
+        if self.lines.keys().isdisjoint(said):
+            head = self.head
+        else:
+            head = self.start + "".join([line for name, line in self.lines.items() if name not in said])
+        head += "".join([_line(name, value) for name, value in headers.items()])
+        if body is None:
+            return head + "\r\n"
+        kind = "" if "content-type" in said else "content-type: application/json\r\n"
+        return f"{head}{kind}content-length: {len(body)}\r\n\r\n"
 
 
 class Wire:
@@ -95,16 +104,10 @@ class Wire:
     ) -> aiohttp.ClientResponse:
         """Send one request, `body` as JSON; gives the answer once its headers are here, its body unread.
 
-        Raises aiohttp's exceptions, also after `silence` has cut the connection, and ValueError for a
-        header that cannot be said.
+        Raises aiohttp's exceptions, also after `silence` has cut the connection, and `HeaderUnfit`.
         """
         address = self._addresses.get((method, url)) or self._address(method, url)
-        head = address.head_for(headers)
-        if body is not None:
-            kind = "" if hdrs.CONTENT_TYPE in headers else "content-type: application/json\r\n"
-            head = f"{head}{kind}content-length: {len(body)}\r\n\r\n"
-        else:
-            head += "\r\n"
+        head = address.head_for(headers, body)
         connector = self._session.connector
         if connector is None:
             raise aiohttp.ClientConnectionError("the session is closed")
@@ -143,6 +146,8 @@ class Wire:
                 stream_writer=_WRITTEN,
             )
             await answer.start(connection)
+            if body is not None and len(body) > _JOINED_UP_TO:
+                _give_up_unless_sent(answer, protocol)
         except BaseException:
             connection.close()
             raise
@@ -175,10 +180,19 @@ def _write(transport: Transport, head: bytes, body: bytes | None) -> None:
         transport.write(body)
 
 
+def _give_up_unless_sent(answer: aiohttp.ClientResponse, protocol: ResponseHandler) -> None:
+    """See to it that a connection whose server answered before it had read all is not used again."""
+    transport = protocol.transport
+    if transport is not None and transport.get_write_buffer_size():
+        protocol.force_close()
+        if answer.connection is None:
+            transport.abort()
+
+
 def _line(name: str, value: str) -> str:
     line = f"{name}: {value}\r\n"
     if "\n" in value or "\r" in value or "\0" in value or "\n" in name or "\r" in name:
-        raise ValueError(f"the header {name!r} holds a line end")
+        raise HeaderUnfit(name)
     return line
 
 

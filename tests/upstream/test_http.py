@@ -16,6 +16,7 @@ from maestro_daemon.errors import (
     CredentialsRefused,
     HostUnknown,
     MaestroError,
+    ProviderUnavailable,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -492,3 +493,41 @@ async def test_another_address_masks_its_own_credentials(upstream: FakeUpstream)
     async with http("http://127.0.0.1:9/none") as first:
         error = await failure(first.at(upstream.url, {"authorization": "Bearer secret-12345"}))
     assert error.message == "unknown token ***"
+
+
+async def test_a_connection_whose_server_answered_before_it_read_the_request_is_not_used_again() -> None:
+    early: list[Step] = [answer(b"[1]"), DEAF]
+    async with raw_upstream(early, [READ, answer(b"[2]"), SILENCE]) as raw, http(raw.url) as upstream:
+        assert await ask(upstream, b"x" * 30_000_000) == [1]
+        assert await ask(upstream) == [2]
+        assert raw.connections == 2
+
+
+async def test_headers_of_a_request_go_above_the_providers() -> None:
+    ours = {"Authorization": "Bearer old", "x-kept": "1"}
+    theirs = {"authorization": "Bearer new", "Accept": "text/event-stream", "CONTENT-TYPE": "text/json"}
+    async with raw_upstream([READ, answer(), SILENCE]) as raw, http(raw.url, headers=ours) as upstream:
+        await upstream.exchange("POST", "/responses", body=b"{}", headers=theirs)
+        (request,) = raw.requests
+    lines = request.decode().lower().split("\r\n")
+    assert sorted(lines[1:-2]) == [
+        "accept-encoding: identity",
+        "accept: text/event-stream",
+        "authorization: bearer new",
+        "content-length: 2",
+        "content-type: text/json",
+        f"host: {raw.url[7:-3]}",
+        "user-agent: maestro-daemon",
+        "x-kept: 1",
+    ]
+    assert lines[0] == "post /v1/responses http/1.1"
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-injected: 1", "a\nb", "a\0"])
+async def test_a_header_that_would_begin_another_line_is_never_sent(
+    upstream: FakeUpstream, value: str
+) -> None:
+    async with http(upstream.url) as asked:
+        with pytest.raises(ProviderUnavailable, match="x-odd"):
+            await asked.exchange("POST", "/responses", body=b"{}", headers={"x-odd": value})
+    assert not upstream.requests
