@@ -107,6 +107,8 @@ class ResponseStream:
                                     _judge(attempt, event)
                                     yield attempt.seal.event(event)
                                     break
+                                if event.type == "error":
+                                    attempt.told(_failure(attempt, event))
                                 yield attempt.seal.event(event)
                     splice.end()
                     return
@@ -143,6 +145,8 @@ class ResponseStream:
                         _judge(attempt, event)
                         yield attempt.seal.event(event)
                         break
+                    if event.type == "error":
+                        attempt.told(_failure(attempt, event))
                     yield attempt.seal.event(event)
         splice.end()
 
@@ -155,6 +159,11 @@ class ResponseStream:
                 self.headers = event.headers
             self.store = is_kept(self._request, target)
         return first
+
+
+def _failure(attempt: Try, event: ResponseEvent) -> MaestroError:
+    """What an ``error`` event tells; the splice has read it before."""
+    return error_body.stream_failure(json.loads(event.payload), provider=attempt.target.provider_name)
 
 
 def _judge(attempt: Try, event: ResponseEvent) -> None:

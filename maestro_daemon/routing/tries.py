@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maestro_daemon.routing.pursuit import Pursuit
 
 _log: Final = structlog.get_logger(__name__)
+_LAST_WORDS: Final = 1.0  # seconds in which an answer that told of its failure may end by itself
 
 
 class Try:
@@ -34,6 +35,7 @@ class Try:
         "_ciphertext",
         "_ended",
         "_seal",
+        "_told",
         "attempt",
         "deadline",
         "failure",
@@ -55,6 +57,7 @@ class Try:
         self._began = pursuit.means.clock()
         self._ciphertext = False
         self._ended = False
+        self._told: MaestroError | None = None
         self.deadline = pursuit.deadline
         self.may_retry = True
         self.raced_since = self._began
@@ -120,6 +123,13 @@ class Try:
             pursuit.pace.add(pursuit.means.clock() - self.raced_since)
         pursuit.plan.served_by(self.target)
         self.deadline.move(pursuit.total(self.target))
+
+    def told(self, error: MaestroError) -> None:
+        """The upstream told of its failure in the middle of the answer; it has a moment left to end that."""
+        self._told = error
+        at = self.pursuit.means.deadlines.now() + _LAST_WORDS
+        if at < self.deadline.at:
+            self.deadline.move(at)
 
     def succeeded(self) -> None:
         """The whole answer came."""
@@ -191,6 +201,8 @@ class Try:
 
     def _expired(self) -> MaestroError:
         """Which of the deadlines it was. Only that of the first output lets another target be asked."""
+        if self._told is not None:
+            return self._judged(self._told, may_retry=False)
         pursuit = self.pursuit
         now = pursuit.means.deadlines.now() + 0.01
         total = pursuit.total(self.target)
