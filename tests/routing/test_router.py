@@ -4,109 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytest
 
 from maestro_daemon.errors import MaestroError, RequestInvalid, UpstreamBroken, UpstreamRefused
 from maestro_daemon.events import Accepted, ResponseEvent
-from maestro_daemon.plugin import Model, Reply
+from maestro_daemon.plugin import Reply
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing.memory import Memory
-from maestro_daemon.routing.plan import Planner, Route, Target
-from maestro_daemon.routing.router import Progress, Router
 from tests.support import native
 from tests.support.core import named
-from tests.support.house import FixedCatalogue, Heard
-
-HELLO = native.events(native.message_events(["Hello"]))
-ANSWER = native.response(status="completed", output=[native.message("Hello")])
-
-Step = ResponseEvent | BaseException | asyncio.Event
-
-
-class Scripted:
-    """A provider whose stream is `steps` and whose answer is `reply`; notes what is asked and closed."""
-
-    def __init__(self, *steps: Step, reply: Any = None) -> None:
-        self.name = ""
-        self.steps = steps
-        self.reply = reply
-        self.asked: list[ResponseRequest] = []
-        self.closed = 0
-        self.began = asyncio.Event()
-
-    def keeps_responses(self, model: str) -> bool:
-        return True
-
-    async def models(self) -> Sequence[Model]:
-        return []
-
-    async def complete(self, request: ResponseRequest) -> Any:
-        self.asked.append(request)
-        self.began.set()
-        if isinstance(self.reply, BaseException):
-            raise self.reply
-        if isinstance(self.reply, asyncio.Event):
-            await self.reply.wait()
-        return self.reply
-
-    async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
-        self.asked.append(request)
-        self.began.set()
-        try:
-            for step in self.steps:
-                if isinstance(step, BaseException):
-                    raise step
-                if isinstance(step, asyncio.Event):
-                    await step.wait()
-                else:
-                    yield step
-        finally:
-            await asyncio.sleep(0)
-            self.closed += 1
-
-    async def aclose(self) -> None:
-        return
-
-
-class Bench:
-    """A router over scripted providers, all targets of the route ``r`` in order."""
-
-    def __init__(self, *providers: Scripted) -> None:
-        self.providers: dict[str, Any] = {f"p{number}": each for number, each in enumerate(providers, 1)}
-        targets = tuple(Target(each, name, "m") for name, each in self.providers.items())
-        self.heard = Heard()
-        self.memory = Memory()
-        self.progress = Progress()
-        self.request = ResponseRequest(
-            body={"model": "r", "input": "Hi"}, model="r", asked_model="r", stream=True
-        )
-        planner = Planner(
-            self.providers, {"r": Route("r", targets, balance="in_order")}, FixedCatalogue({}), self.memory
-        )
-        self.router = Router(planner, self.memory, self.heard)
-
-    async def events(self) -> list[str]:
-        """The types of a whole stream."""
-        async with await self.router.stream(self.request, self.progress) as events:
-            return [event.type async for event in events]
-
-    @property
-    def asked(self) -> list[str]:
-        return [attempt.target for attempt in self.progress.attempts]
-
-    def check_closed(self) -> None:
-        """Every stream that was begun was closed, and every attempt told once."""
-        for provider in self.providers.values():
-            assert provider.closed == sum(request.stream for request in provider.asked)
-        assert self.heard.attempts == self.progress.attempts
-
-
-def whole() -> Scripted:
-    return Scripted(Accepted({"x-from": "up"}), *map(named, HELLO), reply=ANSWER)
-
+from tests.support.scripted import ANSWER, HELLO, Bench, Scripted, whole
 
 BEFORE_OUTPUT: list[tuple[str, Callable[[], Scripted]]] = [
     ("refused", lambda: Scripted(UpstreamRefused("no", status=501), reply=UpstreamRefused("no", status=501))),
