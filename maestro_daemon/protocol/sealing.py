@@ -51,16 +51,11 @@ def marked_by(blob: str) -> str | None:
     return None if mark is None else mark[1]
 
 
-def sealed_origin(request: ResponseRequest) -> str | None:
-    """The account whose ciphertext stands last in the request's input, by its hash; None if there is none.
-
-    The last, since a conversation that had to move stays where it went.
-    """
-    return next(sealed_origins(request), None)
-
-
 def sealed_origins(request: ResponseRequest) -> Iterator[str]:
-    """As `sealed_origin`, each account once, the newest first."""
+    """The accounts whose ciphertext stands in the request's input, by their hashes, the latest first.
+
+    The latest, since a conversation that had to move stays where it went.
+    """
     items = request.body.get("input")
     if items.__class__ is not list:
         return

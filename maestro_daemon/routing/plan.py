@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
 from maestro_daemon.errors import CatalogueUnread
-from maestro_daemon.protocol.sealing import sealed_origin
+from maestro_daemon.protocol.sealing import sealed_origins
 from maestro_daemon.providers.account import account_hash
 from maestro_daemon.providers.provider import Model, Provider
 from maestro_daemon.request import ResponseRequest
@@ -227,13 +227,14 @@ class Planner:
             return ready, conversation.kind if found and conversation is not None else None
         why: Literal["sealed"] | Kind | None = None
         later: list[Target] = []
-        account = sealed_origin(request)
-        if account is not None:
+        for account in sealed_origins(request):  # an older one, where none of the latest can be tried
             own = [each for each in ready if account_hash(each.provider, each.provider_name) == account]
             if own and len(own) < len(ready):
                 why = "sealed"
                 later = [each for each in ready if each not in own]
                 ready = own
+            if own:
+                break
         stays = next((each for each in ready if each.name == served), None)
         if stays is not None and conversation is not None:
             ready.remove(stays)

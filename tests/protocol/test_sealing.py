@@ -16,7 +16,6 @@ from maestro_daemon.protocol.sealed_reasoning import seal
 from maestro_daemon.protocol.sealing import (
     Seal,
     marked_by,
-    sealed_origin,
     sealed_origins,
     unmarked_text,
     unsealed_items,
@@ -271,9 +270,9 @@ def test_the_origin_of_a_conversation_is_whose_ciphertext_came_last() -> None:
     theirs = thought(f"maestro1.{OTHER}.g")
     ours = thought(f"{MARK}g")
     user = {"role": "user", "content": "x"}
-    assert sealed_origin(request(user, theirs, user, ours, thought("gAAA"), thought(None), user)) == ACCOUNT
+    assert list(sealed_origins(request(user, ours, thought("gAAA"), thought(None), user))) == [ACCOUNT]
     assert list(sealed_origins(request(theirs, ours, theirs, ours))) == [ACCOUNT, OTHER]
-    assert sealed_origin(request(user, thought("gAAA"), 7)) is None
+    assert list(sealed_origins(request(user, thought("gAAA"), 7))) == []
     for given_input in ("x", None, [], dict[str, Any]()):
         asked = ResponseRequest(body={"model": "m", "input": given_input}, model="m", asked_model="m")
-        assert sealed_origin(asked) is None
+        assert list(sealed_origins(asked)) == []

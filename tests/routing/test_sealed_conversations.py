@@ -79,6 +79,20 @@ async def test_a_conversation_moves_from_a_dead_account_and_comes_back_to_it(str
 
 
 @modes
+async def test_where_the_latest_account_is_not_to_be_had_an_older_one_goes_on(stream: bool) -> None:
+    async with sealing_upstream(ka="A") as a, sealing_upstream(kb="B") as b, sealing_upstream(kc="C") as c:
+        providers = {"a": openai("a", a, "ka"), "b": openai("b", b, "kb"), "c": openai("c", c, "kc")}
+        async with house(providers, {"coder": (["c/m", "a/m"], [])}) as served:
+            client = Conversation(served, stream)
+            for model in ("a/m", "b/m", "coder"):
+                client.model = model
+                await client.turn()
+        assert (client.target, client.degraded) == ("a/m", DEGRADED)
+        assert a.thoughts() == a.minted[:1]
+        assert not c.inputs
+
+
+@modes
 async def test_an_answer_that_lacks_nothing_is_not_called_degraded(stream: bool) -> None:
     async with two_accounts(stream) as (a, _, client):
         a.down = True
