@@ -11,9 +11,8 @@ import click
 
 from maestro_daemon.cli import EX_CONFIG, screen
 from maestro_daemon.cli.options import config_option, json_option, log, log_level_option
-from maestro_daemon.cli.plan import affinity_text, base_url, plan_text, reach_text
+from maestro_daemon.cli.plan import affinity_of, affinity_text, base_url, plan_text, reach_text
 from maestro_daemon.errors import ConfigInvalid
-from maestro_daemon.providers.options import duration_text
 
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
@@ -59,11 +58,7 @@ def _document(config: Config) -> dict[str, Any]:
         "url": base_url(config),
         "clients": list(config.clients),
         "providers": {
-            name: {
-                "kind": provider.kind,
-                "found": name in config.found,
-                "affinity": duration_text(provider.affinity),
-            }
+            name: {"kind": provider.kind, "found": name in config.found}
             for name, provider in config.providers.items()
         },
         "routes": {
@@ -72,6 +67,7 @@ def _document(config: Config) -> dict[str, Any]:
                 "weights": {target: route.weights.get(target, 1) for target in route.targets}
                 if route.balance == "weighted"
                 else {},
+                "affinity": affinity_of(route, config),
                 "targets": route.targets,
                 "fallbacks": route.fallbacks,
             }
@@ -87,18 +83,16 @@ def _show(config: Config) -> None:
     if config.providers:
         click.echo()
         rows = [
-            (
-                name,
-                provider.kind,
-                "found on this machine" if name in config.found else "configured",
-                affinity_text(provider),
-            )
+            (name, provider.kind, "found on this machine" if name in config.found else "configured")
             for name, provider in config.providers.items()
         ]
-        screen.table(("provider", "kind", "from", "conversations stay"), rows)
+        screen.table(("provider", "kind", "from"), rows)
     else:
         click.echo("no providers: nothing can be served")
     if config.routes:
         click.echo()
-        plans = [(name, route.balance, plan_text(route)) for name, route in config.routes.items()]
-        screen.table(("route", "balance", "plan"), plans)
+        plans = [
+            (name, route.balance, affinity_text(route, config), plan_text(route))
+            for name, route in config.routes.items()
+        ]
+        screen.table(("route", "balance", "affinity", "plan"), plans)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from maestro_daemon.providers.options import duration_text
 
 if TYPE_CHECKING:
-    from maestro_daemon.config import Config, ProviderConfig, RouteOptions
+    from maestro_daemon.config import Config, RouteOptions
 
 
 def plan_text(route: RouteOptions) -> str:
@@ -29,9 +29,25 @@ def plan_text(route: RouteOptions) -> str:
     return text
 
 
-def affinity_text(provider: ProviderConfig) -> str:
-    """How long a conversation stays with a provider that served it."""
-    return duration_text(provider.affinity) if provider.affinity else "never"
+def affinity_of(route: RouteOptions, config: Config) -> dict[str, str]:
+    """How long a conversation stays with each target that served it, as the file writes it.
+
+    Nothing for a single target: its conversations have nowhere else to go.
+    """
+    if len(route.targets) < 2:
+        return {}
+    providers = {target: config.providers[target.partition("/")[0]] for target in route.targets}
+    return {target: duration_text(provider.affinity) for target, provider in providers.items()}
+
+
+def affinity_text(route: RouteOptions, config: Config) -> str | None:
+    """The same in words: once where all targets are alike, None for a single one."""
+    spans = affinity_of(route, config)
+    if not spans:
+        return None
+    if len(set(spans.values())) == 1:
+        return next(iter(spans.values()))
+    return ", ".join(dict.fromkeys(f"{target.partition('/')[0]} {span}" for target, span in spans.items()))
 
 
 def reach_text(config: Config) -> str:

@@ -76,14 +76,19 @@ def conversation_of(request: ResponseRequest, route: str) -> Conversation | None
     return Conversation("history", (going, begun), (going,))
 
 
-def continued(conversation: Conversation, output: Sequence[Any]) -> Key | None:
-    """The key by which the turn after a first one is known, given the first answer's output items.
+def continued(conversation: Conversation, output: Sequence[Any]) -> tuple[Key, ...]:
+    """The keys by which the turn after a first one is known, given the first answer's output items.
 
     None where the conversation is known by more already.
     """
     if conversation.kind != "history" or conversation.known_as:
-        return None
-    return (*conversation.keys[0], _fingerprint(output))
+        return ()
+    (begun,) = conversation.keys
+    told = (*begun, _fingerprint(output))
+    first = output[0] if output else None
+    id = first.get("id") if first.__class__ is dict else None
+    # Some clients send a reference instead of the item.
+    return (told, (*begun, _short(id))) if isinstance(id, str) else (told,)
 
 
 def _short(name: str) -> str:
@@ -184,9 +189,8 @@ def _fingerprint(items: Sequence[Any], start: int = 0) -> str:
             return _short(call)
         if item.get("role") == "assistant":
             return _digest(_said(item.get("content")))
-        return str(item.get("id") if item.get("type") in (None, "item_reference") else item.get("type"))[
-            :_LONGEST
-        ]
+        kind = item.get("type")
+        return _short(str(item.get("id") if kind in (None, "item_reference") else kind))
     return ""
 
 

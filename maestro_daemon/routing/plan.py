@@ -18,6 +18,8 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
+import structlog
+
 from maestro_daemon.errors import CatalogueUnread
 from maestro_daemon.protocol.sealing import sealed_origins
 from maestro_daemon.providers.account import account_hash
@@ -34,6 +36,7 @@ from maestro_daemon.routing.target import Balance, Route, Target
 
 __all__ = ["AUTO", "Balance", "Catalogue", "Health", "Plan", "Planner", "Route", "Target"]
 
+_log: Final = structlog.get_logger(__name__)
 _PATIENCE: Final = 10.0  # seconds; an engine loads its model before it lists it
 
 
@@ -113,8 +116,7 @@ class Plan:
         """The answer is whole and holds these items; its next turn is told by them from those of others."""
         target = self._served_by
         if target is not None and self._affinity is not None and self._conversation is not None:
-            key = continued(self._conversation, output)
-            if key is not None:
+            for key in continued(self._conversation, output):
                 self._affinity.note(key, target.name, target.affinity)
 
 
@@ -181,6 +183,7 @@ class Planner:
             kept_by = "response"
         lacking = self._lacking(request, targets + fallbacks)
         if lacking:
+            _log.debug("targets left out", lacking={lack.target.name: lack.why for lack in lacking})
             left_out = [lack.target for lack in lacking]
             targets = tuple(each for each in targets if each not in left_out)
             fallbacks = tuple(each for each in fallbacks if each not in left_out)

@@ -39,7 +39,7 @@ api_key = "sk-hunter22"
 targets = ["big/gpt-5.5", "home/qwen"]
 fallbacks = ["home/small"]
 [routes.steady]
-targets = ["big/gpt-5.5", "home/qwen"]
+targets = ["home/qwen", "home/other"]
 balance = "in_order"
 [routes.shared]
 targets = ["big/gpt-5.5", "home/qwen"]
@@ -99,16 +99,16 @@ def test_check_shows_the_effective_plan_of_every_route(place: Place, run: Run) -
         "serves on http://127.0.0.1:18787/v1",
         "clients: alice (each with its key)",
     ]
-    plans = {line.split()[0]: " ".join(line.split()[2:]) for line in lines[lines.index("") :] if line}
+    (head,) = (line for line in lines if line.startswith("ROUTE"))
+    rows = lines[lines.index(head) + 1 :]
+    plans = {row.split()[0]: row[head.index("PLAN") :] for row in rows}
+    stays = {row.split()[0]: row[head.index("AFFINITY") : head.index("PLAN")].strip() for row in rows}
     assert plans["coder"] == "big/gpt-5.5, home/qwen in turn; after all failed home/small"
-    assert plans["steady"] == "big/gpt-5.5, then home/qwen"
+    assert plans["steady"] == "home/qwen, then home/other"
     assert plans["shared"] == "big/gpt-5.5 (3 of 4), home/qwen (1 of 4)"
     assert plans["busy"] == "the least busy of big/gpt-5.5, home/qwen"
     assert plans["one"] == "home/qwen"
-    stays = {
-        line.split()[0]: line.split()[-1] for line in lines if line.split()[1:2] in (["local"], ["openai"])
-    }
-    assert stays == {"home": "1h", "big": "5m"}
+    assert (stays["coder"], stays["steady"], stays["one"]) == ("big 5m, home 1h", "1h", "-")
     assert "hunter" not in done.output
     assert "alices-key" not in done.output
 
@@ -120,11 +120,13 @@ def test_check_has_json(place: Place, run: Run) -> None:
     assert document["routes"]["coder"] == {
         "balance": "round_robin",
         "weights": {},
+        "affinity": {"big/gpt-5.5": "5m", "home/qwen": "1h"},
         "targets": ["big/gpt-5.5", "home/qwen"],
         "fallbacks": ["home/small"],
     }
     assert document["routes"]["shared"]["weights"] == {"big/gpt-5.5": 3, "home/qwen": 1}
-    assert document["providers"]["home"] == {"kind": "local", "found": False, "affinity": "1h"}
+    assert document["routes"]["one"]["affinity"] == {}
+    assert document["providers"]["home"] == {"kind": "local", "found": False}
 
 
 @pytest.mark.parametrize(

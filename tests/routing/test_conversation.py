@@ -242,7 +242,7 @@ def test_equal_first_turns_are_told_apart_by_how_they_were_answered(
     answer: list[Any], sent_back: list[Any]
 ) -> None:
     first = known("Hi")
-    key = continued(first, answer)
+    key = continued(first, answer)[0]
     second = known([HI, *sent_back, HI])
     assert second.known_as[0] == key
     assert second.known_as[1] == first.keys[0]
@@ -252,9 +252,18 @@ def test_equal_first_turns_are_told_apart_by_how_they_were_answered(
 
 
 def test_only_the_first_turn_needs_its_answer() -> None:
-    assert continued(known(prompt_cache_key="k"), [HELLO]) is None
-    assert continued(known([HI, HELLO, HI]), [HELLO]) is None
-    assert continued(known("Hi"), []) is not None
+    assert continued(known(prompt_cache_key="k"), [HELLO]) == ()
+    assert continued(known([HI, HELLO, HI]), [HELLO]) == ()
+    assert len(continued(known("Hi"), [])) == 1
+
+
+@pytest.mark.parametrize("answer", [[HELLO], [THINKING, HELLO], [THINKING, CALL]])
+def test_a_client_may_send_references_to_what_it_was_answered(answer: list[Any]) -> None:
+    references = [{"type": "item_reference", "id": item["id"]} for item in answer]
+    bare = [{"id": item["id"]} for item in answer]
+    for sent_back in (references, bare):
+        second = known([HI, *sent_back, HI])
+        assert second.known_as[0] in continued(known("Hi"), answer)
 
 
 JSON = st.recursive(
