@@ -154,16 +154,22 @@ class Account:
         except CredentialsRefused:
             raise
         except UpstreamError as error:
-            note = f"from earlier answers, since GitHub could not be asked: {error.message}"
-            report = self._quota.report(note)
+            report = self._quota.report(
+                f"from earlier answers, since GitHub could not be asked: {error.message}"
+            )
             if not report.allowances:
                 raise
             return report if report.account else replace(report, account=account)
-        if answer is not None:
+        note = None
+        if answer is None:
+            note = "this GitHub tells no quota (HTTP 404)"
+        else:
             self._quota.note_user(answer, account)
-            return self._quota.report()
-        report = self._quota.report("this GitHub tells no quota (HTTP 404)")
-        return report if report.account else replace(report, account=account)
+        report = self._quota.report(note)
+        if report.account:
+            return report
+        await self._learn_user(held)
+        return replace(report, account=self.user_name(held))
 
     async def aclose(self) -> None:
         """End what runs beside the requests and close the connections."""
