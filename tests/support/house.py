@@ -132,6 +132,7 @@ async def house(
     routes: Mapping[str, Sequence[Sequence[str]]] | None = None,
     *,
     balance: Any = "in_order",
+    models: Mapping[str, Sequence[Model]] | None = None,
     keepalive: float = 60.0,
     send_timeout: float = 30.0,
     max_body: int = 64 * 1024 * 1024,
@@ -153,7 +154,7 @@ async def house(
     }
     heard = Heard()
     memory = Memory()
-    catalogue = FixedCatalogue({name: [Model("gpt-test")] for name in providers})
+    catalogue = FixedCatalogue({name: (models or {}).get(name, [Model("gpt-test")]) for name in providers})
     health = Health() if health is None else health
     planner = Planner(providers, built, catalogue, memory, health=health)
     router = Router(planner, memory, heard, health=health, patience=patience or {}, budget=budget)
