@@ -70,6 +70,14 @@ class CopilotHalf:
         self._turns: list[Turn] = [(Say("Hi"),)]
         self.served_at: dict[str, tuple[str, ...]] = {}
 
+    def forget(self) -> None:
+        """Drop script and record, so that another test can begin; no ciphertext of before can be read."""
+        self.native = NativeHalf()
+        self.chat = ChatHalf()
+        self.requests.clear()
+        self.faults = []
+        self._turns = [(Say("Hi"),)]
+
     def play(self, *turns: Turn) -> None:
         """Script what the model does."""
         self._turns = list(turns)
