@@ -73,7 +73,8 @@ class Scripted:
 class Bench:
     """A router over scripted providers, all targets of the route ``r`` in order.
 
-    `terms` are the route's, `patience` is that of every provider; with `fallback` all but the first are fallbacks.
+    `terms` are the route's, `patience` is that of every provider. With `fallback` all but the first are
+    fallbacks.
     """
 
     def __init__(
