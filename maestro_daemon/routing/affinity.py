@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final
 
-_CONVERSATIONS: Final = 20_000
+_CONVERSATIONS: Final = 10_000
 
 
 class Affinity:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.plugin import Model
@@ -436,3 +438,40 @@ def test_a_list_that_was_read_anew_counts_at_once() -> None:
     assert names(bench.plan(PICTURE).candidates) == ["b/m"]
     catalogue.listed = {"a": [Model("m", vision=True)]}
     assert sorted(names(bench.plan(PICTURE).candidates)) == ["a/m", "b/m"]
+
+
+# Whatever comes together
+
+
+ALL = ("a/m", "b/m", "b/n", "c/m", "home/z")
+
+
+@given(
+    st.sampled_from(["round_robin", "in_order", "weighted", "least_busy"]),
+    st.sets(st.sampled_from(ALL)),
+    st.sets(st.sampled_from("abc")),
+    st.sampled_from([None, *ALL]),
+    st.sampled_from([None, "a", "b", "home"]),
+    st.booleans(),
+)
+def test_every_target_is_a_candidate_or_cools_or_lacks_something_and_fallbacks_come_last(
+    balance: Balance, cools: set[str], blind: set[str], served: str | None, sealer: str | None, seen: bool
+) -> None:
+    models = {name: [Model("m", vision=False), Model("n", vision=False)] for name in blind}
+    bench = Bench(ALL[:4], ALL[4:], balance=balance, models=models)
+    bench.health.open = cools
+    if served is not None:
+        bench.plan(prompt_cache_key="k").served_by(bench.target(served))
+    history: list[Any] = [*PICTURE] if seen else [{"role": "user", "content": "Hi"}]
+    if sealer is not None:
+        history += [sealed(bench, sealer), HELLO]
+    plan = bench.plan(history, prompt_cache_key="k")
+    lacking = names([lack.target for lack in plan.lacking])
+    candidates, cooling = names(plan.candidates), names(plan.cooling)
+    assert sorted([*candidates, *cooling, *lacking]) == sorted(ALL)
+    assert set(cooling) == cools - set(lacking)
+    assert "home/z" not in candidates[:-1]
+    if plan.kept_by == "sealed":
+        assert candidates[0].startswith(f"{sealer}/")
+    elif served in candidates[:-1] and sealer is None:
+        assert (candidates[0], plan.kept_by) == (served, "key")
