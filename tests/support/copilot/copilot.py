@@ -52,6 +52,7 @@ class Cut:
 class CopilotHalf:
     """The server's script and record.
 
+    `tokens_end_after` are the numbers of answers behind each of which no token is good any more.
     `catalogue` is what ``GET /models`` lists, `catalogue_faults` what the next questions for it get;
     `as_text` calls JSON ``text/plain``. `served_at` has the endpoints of models that it lists wrongly.
     """
@@ -66,6 +67,8 @@ class CopilotHalf:
         self.faults: list[Refused | Cut] = []
         self.requests: list[Received] = []
         self.as_text = False
+        self.tokens_end_after: set[int] = set()
+        self.answers = 0
         self.quota_header = "ent=300&ov=0.0&ovPerm=false&rem=41.5&rst=2026-12-01T00%3A00%3A00Z"
         self._turns: list[Turn] = [(Say("Hi"),)]
         self.served_at: dict[str, tuple[str, ...]] = {}
@@ -172,6 +175,9 @@ class CopilotHalf:
             )
 
     def _next(self) -> Turn:
+        self.answers += 1
+        if self.answers in self.tokens_end_after:
+            self.state.revoke_copilot_tokens()
         return self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
 
     def _headers(self) -> dict[str, str]:
