@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -12,6 +12,17 @@ import orjson
 
 from maestro_daemon.errors import NO_HEADERS
 from maestro_daemon.ids import new_id
+
+CIPHERTEXT: Final = "encrypted_content"
+"""The field of an item, or of a part of it, that only its maker can read."""
+
+PARTS: Final = ("content", "output")
+"""The fields of an item whose parts may hold ciphertext of their own."""
+
+PARTS_IN_CLEAR: Final = frozenset(
+    {None, "message", "reasoning", "function_call", "custom_tool_call", "item_reference", "compaction"}
+)
+"""Types of items whose parts hold none: histories are full of them."""
 
 _MODEL_FIRST: Final = re.compile(rb'\s*\{\s*"model"\s*:\s*')
 
@@ -63,6 +74,7 @@ class ResponseRequest:
     timeouts: Timeouts | None = None
     deadline: float | None = None
     _item_types: frozenset[Any] | None = field(default=None, init=False, repr=False, compare=False)
+    _ciphertexts: tuple[str, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def previous_response_id(self) -> str | None:
@@ -87,6 +99,15 @@ class ResponseRequest:
             self._item_types = types
         return types
 
+    def ciphertexts(self) -> tuple[str, ...]:
+        """Every ``encrypted_content`` of the input that says something, in order; found once as well."""
+        found = self._ciphertexts
+        if found is None:
+            items = self.body.get("input")
+            found = tuple(_ciphertexts(items)) if isinstance(items, list) else ()
+            self._ciphertexts = found
+        return found
+
     def aimed_at(self, model: str, **changes: Any) -> Self:
         """The same request for one target: `model` is the upstream's id, `changes` replace body fields."""
         body = {**self.body, "model": model, **changes}
@@ -106,6 +127,7 @@ class ResponseRequest:
         )
         if "input" not in changes:
             aimed._item_types = self._item_types
+            aimed._ciphertexts = self._ciphertexts
         return aimed
 
     def _text_for(self, model: str) -> bytes | None:
@@ -121,3 +143,21 @@ class ResponseRequest:
         if head is None or not self.text.startswith(asked, head.end()):
             return None
         return self.text[: head.end()] + orjson.dumps(model) + self.text[head.end() + len(asked) :]
+
+
+def _ciphertexts(items: list[Any]) -> Iterator[str]:
+    for item in items:
+        if item.__class__ is not dict:
+            continue
+        if CIPHERTEXT in item:
+            yield from _text(item[CIPHERTEXT])
+        if item.get("type") not in PARTS_IN_CLEAR:
+            for name in PARTS:
+                if (parts := item.get(name)).__class__ is list:
+                    for part in parts:
+                        if part.__class__ is dict:
+                            yield from _text(part.get(CIPHERTEXT))
+
+
+def _text(value: Any) -> tuple[str, ...]:
+    return (value,) if value.__class__ is str and value else ()

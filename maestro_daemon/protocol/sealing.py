@@ -19,15 +19,14 @@ from maestro_daemon.events import DELTAS, TERMINAL, ResponseEvent
 from maestro_daemon.protocol import json
 from maestro_daemon.protocol.sealed_reasoning import COMPACTION, is_sealed, unseal
 from maestro_daemon.protocol.sealed_reasoning import PREFIX as TRANSLATED
-from maestro_daemon.request import ResponseRequest
+from maestro_daemon.request import CIPHERTEXT as FIELD
+from maestro_daemon.request import PARTS, PARTS_IN_CLEAR, ResponseRequest
 
 MARK: Final = "maestro1."
 """Begins every mark; nothing that OpenAI or Copilot mints begins so."""
 
 ACCOUNT_DIGITS: Final = 12
 """How many hex digits an account's hash has."""
-
-FIELD: Final = "encrypted_content"
 
 _KEY: Final = b'"encrypted_content"'
 _STRING_FOLLOWS: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
@@ -36,18 +35,12 @@ _MARKED: Final = re.compile(rf"{re.escape(MARK)}([0-9a-f]{{{ACCOUNT_DIGITS}}})\.
 _BACKSLASH: Final = 0x5C
 _NO_ACCOUNT: Final = "0" * ACCOUNT_DIGITS
 
-PARTS: Final = ("content", "output")
-"""The fields of an item whose parts may hold ciphertext of their own."""
-
-PARTS_IN_CLEAR: Final = frozenset(
-    {None, "message", "reasoning", "function_call", "custom_tool_call", "item_reference", "compaction"}
-)
-"""Types of items whose parts hold none: histories are full of them."""
+_READABLE_BY_ONE: Final = (MARK, TRANSLATED)
 
 
 def marked_by(blob: str) -> str | None:
     """The hash of the account that minted `blob`, None where no mark of ours says it."""
-    mark = _MARKED.match(blob)
+    mark = _MARKED.match(blob) if blob.startswith(MARK) else None
     return None if mark is None else mark[1]
 
 
@@ -56,17 +49,17 @@ def sealed_origins(request: ResponseRequest) -> Iterator[str]:
 
     The latest, since a conversation that had to move stays where it went.
     """
-    items = request.body.get("input")
-    if items.__class__ is not list:
-        return
     seen: set[str] = set()
-    for item in reversed(items):
-        if item.__class__ is dict and FIELD in item:
-            blob = item[FIELD]
-            account = marked_by(blob) if blob.__class__ is str else None
-            if account is not None and account not in seen:
-                seen.add(account)
-                yield account
+    for blob in reversed(request.ciphertexts()):
+        account = marked_by(blob)
+        if account is not None and account not in seen:
+            seen.add(account)
+            yield account
+
+
+def holds_marks(request: ResponseRequest) -> bool:
+    """Whether any ciphertext of the input is known to be readable by one account, or one provider, alone."""
+    return any(blob.startswith(_READABLE_BY_ONE) for blob in request.ciphertexts())
 
 
 class Seal:

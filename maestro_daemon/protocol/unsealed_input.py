@@ -15,8 +15,9 @@ from maestro_daemon.protocol.call_pairs import CALL_OF_OUTPUT, CALLS
 from maestro_daemon.protocol.compaction import as_message, own_summary
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.sealed_reasoning import is_sealed
-from maestro_daemon.protocol.sealing import FIELD, PARTS, PARTS_IN_CLEAR, marked_by
-from maestro_daemon.request import ResponseRequest
+from maestro_daemon.protocol.sealing import holds_marks, marked_by
+from maestro_daemon.request import CIPHERTEXT as FIELD
+from maestro_daemon.request import PARTS, PARTS_IN_CLEAR, ResponseRequest
 
 _SEALED_KINDS: Final = frozenset({"reasoning", "compaction"})
 _SAY_MORE: Final = frozenset({"message"}) | CALLS | CALL_OF_OUTPUT.keys()
@@ -28,8 +29,7 @@ def unsealed(request: ResponseRequest) -> tuple[ResponseRequest, tuple[str, ...]
 
     A request that holds none is returned as it is.
     """
-    items = request.body.get("input")
-    if items.__class__ is not list or not any(map(_holds_unreadable, items)):
+    if not holds_marks(request) or not any(map(_holds_unreadable, request.body["input"])):
         return request, ()
     request = exact(request)
     kept: list[Any] = []

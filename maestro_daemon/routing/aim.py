@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.protocol.exact_request import exact
-from maestro_daemon.protocol.sealing import FIELD, Unsealed, unmarked_text, unsealed_items
+from maestro_daemon.protocol.sealing import Unsealed, holds_marks, unmarked_text, unsealed_items
 from maestro_daemon.providers.account import account_hash
+from maestro_daemon.request import CIPHERTEXT as FIELD
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
 from maestro_daemon.routing.target import Target
@@ -100,6 +101,8 @@ def _opened(
     items = request.body.get("input")
     if not isinstance(items, list):
         return Unsealed([], 0, 0, 0)
+    if not swaps and ciphertext and not holds_marks(request):
+        return Unsealed(items, 0, 0, len(request.ciphertexts()))
     if swaps:
         items = [told for index, item in enumerate(items) if (told := swaps.get(index, item)) is not None]
     return unsealed_items(items, account, ciphertext=ciphertext)
