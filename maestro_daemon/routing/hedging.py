@@ -174,6 +174,9 @@ class Race:
             if ended:
                 await asyncio.wait({running[0].task}, timeout=_PATIENCE_FOR_END)
             await _end(each.task for each in running)
+            for each in running:
+                if each.attempt is not self.winner:  # which its owner ends
+                    each.attempt.end()
 
 
 def _acceptance(event: ResponseEvent) -> Accepted:

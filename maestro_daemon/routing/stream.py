@@ -135,8 +135,10 @@ class ResponseStream:
                     if self._accepted(race.accepted_by.target, event):
                         yield Accepted(self.headers)
                     continue
+                attempt = self._attempt = race.winner
+                if not answered:
+                    splice.attempt(attempt.target.provider_name)
                 if splice.take(event):
-                    attempt = self._attempt = race.winner
                     if not answered:
                         answered = True
                         self.target = attempt.target

@@ -123,7 +123,8 @@ class Bench:
         """Every stream that was begun was closed, and every attempt told once."""
         for provider in self.providers.values():
             assert provider.closed == sum(request.stream for request in provider.asked)
-        assert self.heard.attempts == self.progress.attempts
+        told = sorted(self.heard.attempts, key=lambda attempt: attempt.number)
+        assert told == self.progress.attempts
 
 
 def whole() -> Scripted:
