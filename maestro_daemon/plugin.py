@@ -25,7 +25,7 @@ from maestro_daemon.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from maestro_daemon.events import Accepted, ResponseEvent
+from maestro_daemon.events import Accepted, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol.chat_dialect import ChatDialect
 from maestro_daemon.protocol.chat_mending import ChatMending
 from maestro_daemon.protocol.exact_request import exact
@@ -85,6 +85,7 @@ __all__ = [
     "ConfigPath",
     "CredentialsRefused",
     "Delta",
+    "DeltaBurst",
     "Diagnosed",
     "Duration",
     "Finish",

@@ -13,7 +13,7 @@ _SCHEMAS: Final = frozenset({"tools", "parameters", "schema"})
 
 def has_image(request: ResponseRequest) -> bool:
     """True for an image in a message, in a tool's output, or anywhere deeper in the input."""
-    if request.text is not None and not any(name in request.text for name in _NAMES):
+    if request.text is not None and not any(map(request.text.count, _NAMES)):
         return False
     given = request.body.get("input")
     pending: list[Any] = list(given) if isinstance(given, list) else []
