@@ -103,9 +103,12 @@ class _Daemon:
         self.accounts = Accounts(
             providers,
             {name: provider.kind for name, provider in config.providers.items()},
-            changed=self.catalog.refresh,
+            changed=self._logged_in_anew,
         )
         routes = _routes(config, providers)
+        self._route_targets = [
+            target for route in routes.values() for target in (*route.targets, *route.fallbacks)
+        ]
         memory = Memory()
         self.targets = Health(config.breaker.rules())
         planner = Planner(providers, routes, self.catalog, memory, health=self.targets, affinity=Affinity())
@@ -238,8 +241,12 @@ class _Daemon:
                 }
                 for name, route in self.config.routes.items()
             },
-            "targets": self.targets.snapshot(),
+            "targets": self.targets.snapshot(self._route_targets),
         }
+
+    async def _logged_in_anew(self, provider: str) -> None:
+        self.targets.heal(provider)
+        await self.catalog.refresh(provider)
 
     def _problem(self, name: str) -> str | None:
         provider = self.providers[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random as randomness
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -151,10 +151,20 @@ class Health:
         if record is not None and usage:
             record.used(usage)
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """A row per target, the latest asked last: what ``maestro-daemon status`` shows."""
+    def snapshot(self, first: Iterable[Named] = ()) -> list[dict[str, Any]]:
+        """A row per target: what ``maestro-daemon status`` shows.
+
+        Those of `first` come in their order, asked before or not, then all others that were.
+        """
         now = self.clock()
-        return [record.row(now) for record in self._records.values()]
+        records = {each.name: self._records.get(each.name) or self._unasked(each) for each in first}
+        for name, record in self._records.items():
+            records.setdefault(name, record)
+        return [record.row(now) for record in records.values()]
+
+    def _unasked(self, target: Named) -> Vitals:
+        wide = self._providers.get(target.provider_name) or Breaker(self._wide_rules, self._random)
+        return Vitals(target.name, Breaker(self._rules, self._random), wide)
 
     def _record(self, target: Named) -> Vitals:
         name = target.name
