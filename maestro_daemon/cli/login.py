@@ -53,12 +53,12 @@ def command(
         if provider is None:
             raise click.UsageError("Name the provider to log in to, or see all of them with --status.", ctx)
         shown = _Shown(provider, as_json)
-        with desk(config_path, socket_path, log_level) as asked:
-            try:
+        try:
+            with desk(config_path, socket_path, log_level) as asked:
                 asked.login(provider, shown.step)
-            except KeyboardInterrupt:
-                click.echo("\nGiven up; nothing has changed.", err=True)
-                ctx.exit(_GIVEN_UP)
+        except KeyboardInterrupt:
+            click.echo("\nGiven up; nothing has changed.", err=True)
+            ctx.exit(_GIVEN_UP)
         ctx.exit(shown.status)
     with desk(config_path, socket_path, log_level) as asked:
         logins = asked.states(provider)["logins"]

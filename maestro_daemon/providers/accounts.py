@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -27,6 +28,7 @@ from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.quota import Quota, QuotaReport
 
 _PATIENCE: Final = 60.0
+_PATIENCE_FOR_CHANGE: Final = 10.0
 _STEPS: Final = {CodeShown: "code", Waiting: "waiting", LoggedIn: "done", LoginFailed: "failed"}
 _log: Final = structlog.get_logger(__name__)
 _Told = TypeVar("_Told")
@@ -35,7 +37,8 @@ _Told = TypeVar("_Told")
 class Accounts:
     """The accounts behind `providers`; each method takes the fields of one question.
 
-    ``provider`` names one of them. `changed` is called with a provider's name after its login changed.
+    ``provider`` names one of them. `changed` is called with a provider's name after its login changed, and
+    waited for up to 10 s.
     """
 
     def __init__(
@@ -145,7 +148,9 @@ class Accounts:
 
     async def _tell_change(self, name: str) -> None:
         if self._changed is not None:
-            await self._changed(name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_FOR_CHANGE):
+                    await self._changed(name)
 
     def _wanted(self, asked: Mapping[str, Any]) -> list[str]:
         return [self._named(asked)] if asked.get("provider") else list(self._providers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -36,6 +37,7 @@ from maestro_daemon.plugin import (
 
 _PATIENCE_FOR_NAME: Final = 5.0
 _CHECKED_FOR: Final = 60.0
+_REFUSED_FOR: Final = 5.0
 
 __all__ = ["Account", "Bearer"]
 
@@ -60,7 +62,9 @@ class Account:
         self._problem: str | None = None
         self._known: tuple[Secret, GitHubUser | None] | None = None
         self._checked_at = -_CHECKED_FOR
+        self._refused: CredentialsRefused | None = None
         self._bearer: Bearer | None = None
+        self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
         """Read the login from its file, so that `problem` knows of it. Asks nobody."""
@@ -95,15 +99,17 @@ class Account:
         held = self.sources.held
         if held is not None and held.token != refused.token:
             return self._direct(held)
-        if await self.sources.read_again():
-            self._problem = None
-            return await self.bearer()
-        try:
-            await self._check_direct()
-        except CredentialsRefused:
-            raise
-        except UpstreamError:
-            pass  # it is not GitHub that says no
+        async with self._renewing:
+            held = self.sources.held
+            if (held is not None and held.token != refused.token) or await self.sources.read_again():
+                self._problem, self._refused, self._checked_at = None, None, -_CHECKED_FOR
+                return await self.bearer()
+            try:
+                await self._check_direct()
+            except CredentialsRefused:
+                raise
+            except UpstreamError:
+                pass  # it is not GitHub that says no
         return None
 
     def problem(self) -> str | None:
@@ -231,6 +237,7 @@ class Account:
         self._quota.clear()
         self._known = None
         self._problem = None
+        self._refused = None
         self._checked_at = -_CHECKED_FOR
 
     async def _exchange(self) -> CopilotToken:
@@ -254,17 +261,19 @@ class Account:
             self._known = (held.token, held.user or await self.ask_user(held.token))
 
     async def _check_direct(self) -> None:
-        """Whether GitHub still accepts the token, asked at most once a minute. Raises as `bearer`."""
-        now = tokens.uptime()
-        if now - self._checked_at < _CHECKED_FOR:
+        """Whether GitHub still accepts the token, as it told within the last minute. Raises as `bearer`."""
+        if self._refused is not None and tokens.uptime() - self._checked_at < _REFUSED_FOR:
+            raise copy.copy(self._refused)
+        if self._refused is None and tokens.uptime() - self._checked_at < _CHECKED_FOR:
             return
         held = await self.github_token()
         try:
             await self.ask_copilot_user(held)
         except CredentialsRefused as error:
+            self._refused, self._checked_at = error, tokens.uptime()
             self._problem = error.message
             raise
-        self._checked_at = now
+        self._refused, self._checked_at = None, tokens.uptime()
         self._problem = None
 
     def _direct(self, held: GitHubToken) -> Bearer:

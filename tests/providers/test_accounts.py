@@ -123,6 +123,14 @@ async def test_the_steps_of_a_login_are_objects_and_its_change_is_told_before_th
     assert changes == ["able"]
 
 
+async def test_news_that_nobody_takes_do_not_hold_a_login(monkeypatch) -> None:
+    async def changed(name: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "_PATIENCE_FOR_CHANGE", 0.01)
+    assert (await steps(desk(Able(LoggedIn()), changed=changed)))[-1]["step"] == "done"
+
+
 async def test_a_login_that_fails_changes_nothing() -> None:
     accounts = desk(Able(CODE, LoginFailed("denied", "No.")), changed=None)
     assert (await steps(accounts))[-1] == {"step": "failed", "reason": "denied", "message": "No."}

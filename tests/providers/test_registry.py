@@ -44,6 +44,14 @@ class Silent:
         pass
 
 
+class Keeping(Silent):
+    """A provider that keeps something."""
+
+    def __init__(self, name: str, options: Any, state_directory: Path) -> None:
+        super().__init__(name, options)
+        self.state_directory = state_directory
+
+
 def bringing(*kinds: str, factory: Any = Silent, options: Any = Options) -> object:
     """A plugin that registers these kinds."""
 
@@ -398,3 +406,22 @@ def test_a_plugin_that_exits_in_a_hook_or_a_factory_ends_nothing() -> None:
     )
     with pytest.raises(ProviderUnavailable, match="SystemExit"):
         registry.build("one", "exiting", Options())
+
+
+def test_a_factory_that_wants_it_gets_the_state_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry = Registry(list)
+    registry.add(bringing("keeping", factory=Keeping), "one")
+    registry.add(bringing("silent"), "two")
+    registry.add(bringing("wrapped", factory=lambda name, options: Silent(name, options)), "three")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "usual"))
+    kept = registry.build("a", "keeping", Options())
+    assert isinstance(kept, Keeping)
+    assert kept.state_directory == tmp_path / "usual"
+    given = registry.build("a", "keeping", Options(), state_directory=tmp_path / "given")
+    assert isinstance(given, Keeping)
+    assert given.state_directory == tmp_path / "given"
+    for kind in ("silent", "wrapped"):
+        assert isinstance(registry.build("a", kind, Options()), Silent)
+    assert not (tmp_path / "usual").exists()

@@ -274,6 +274,7 @@ async def test_a_refusal_bears_status_words_and_headers(status: int) -> None:
     )
     assert error.retry_after == 7.0
     assert error.headers["x-ratelimit-a"] == "1"
+    assert error.body == body
 
 
 @pytest.mark.parametrize("status", [401, 403])

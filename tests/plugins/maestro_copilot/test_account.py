@@ -476,6 +476,18 @@ async def test_in_direct_mode_a_revoked_login_says_so(make, github, heard) -> No
     assert "put a valid one" in account.problem()
 
 
+async def test_in_direct_mode_many_refusals_are_one_question(make, github) -> None:
+    account = make(token=github.state.github_token(), mode="direct")
+    refused = await account.bearer()
+    assert await asyncio.gather(*(account.renewed(refused) for _ in range(50))) == [None] * 50
+    assert github.counts["/copilot_internal/user"] == 1
+    account.become_another()
+    github.state.revoke_github_tokens()
+    failures = await asyncio.gather(*(account.renewed(refused) for _ in range(50)), return_exceptions=True)
+    assert {type(each) for each in failures} == {CredentialsRefused}
+    assert github.counts["/copilot_internal/user"] == 2
+
+
 async def test_in_direct_mode_an_outage_at_github_is_no_end_of_the_login(make, github) -> None:
     account = make(token=github.state.github_token(), mode="direct")
     refused = await account.bearer()
