@@ -12,7 +12,7 @@ from tests.support.faults.cell import Cell, cells, play
 
 @pytest.mark.parametrize(
     "cell",
-    [pytest.param(cell, marks=() if cell.fault.brief else pytest.mark.heavy) for cell in cells()],
+    [pytest.param(cell, marks=() if cell.is_brief else pytest.mark.heavy) for cell in cells()],
     ids=str,
 )
 async def test_a_fault_is_met_as_its_class_and_moment_demand(

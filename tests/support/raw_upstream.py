@@ -83,37 +83,58 @@ class RawUpstream:
         self._scripts = list(scripts)
         self._asked = asked
         self._over = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def listen(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def listen(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Take connections at `port` of 127.0.0.1, which may be held by a socket of its own (`held_port`)."""
-        sock = _shared_socket(port)
-        self._server = await asyncio.start_server(self._connected, sock=sock, limit=2**26, ssl=tls)
+        self._listening = sock = _shared_socket(port)
+        sock.setblocking(False)
+        sock.listen(100)
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock, tls)
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """Take no more connections; those that are open go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        # Not asyncio's server, nor its sock_accept: ended in the middle of accepting, they lose sockets.
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
 
     async def aclose(self) -> None:
         """Take no more connections, and end those that are open."""
-        await self.refuse()
+        self.refuse()
+        await asyncio.sleep(0)  # what was accepted just now is begun, so that it can be ended
         self.end()
         for writer in tuple(self.open):
             writer.transport.abort()
-        running = tuple(self._tasks)
-        for task in running:
+        for task in tuple(self._tasks):
             task.cancel()
-        for task in running:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self.serve(reader, writer))
+    def _accept(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        try:
+            connection, _ = sock.accept()
+        except (BlockingIOError, ConnectionError):  # whoever came has left
+            return
+        connection.setblocking(False)
+        task = asyncio.create_task(self._take(connection, tls))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=2**26)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=tls)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, OSError):  # a handshake that failed
+                return
+            raise
+        await self.serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
@@ -202,7 +223,7 @@ async def raw_upstream(
     upstream = RawUpstream(scripts, asked)
     with held_port() as port:
         upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{port}/v1"
-        await upstream.listen(port, tls)
+        upstream.listen(port, tls)
         try:
             yield upstream
         finally:

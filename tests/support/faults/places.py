@@ -15,10 +15,12 @@ import trustme
 
 from tests.support.faults.table import Fault, Place
 from tests.support.faults.wording import WHOLE, Wording
-from tests.support.raw_upstream import RawUpstream, held_port, raw_upstream
+from tests.support.raw_upstream import CLOSE, RawUpstream, Step, held_port, raw_upstream
 
 NOWHERE: Final = "nowhere.invalid"
 """A host that no resolver knows; `no_such_names` answers for the system's."""
+_NO_HTTP: Final = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+"""What an HTTP server says to the beginning of a TLS handshake."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ async def spot(name: str, fault: Fault | None, wording: Wording, asked: list[str
         yield Spot(f"http://{NOWHERE}/v1")
     else:
         tls = await asyncio.to_thread(_untrusted) if place is Place.UNTRUSTED else None
-        script = wording.script(WHOLE if fault is None else fault.recipe)
+        script: list[Step] = wording.script(WHOLE if fault is None else fault.recipe)
+        if place is Place.NO_TLS:
+            script = [_NO_HTTP, CLOSE]
         async with raw_upstream(script, asked=functools.partial(asked.append, name), tls=tls) as server:
             url = server.url
             if place is Place.NO_TLS:

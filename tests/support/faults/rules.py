@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from tests.support.faults.table import Failure, Fault, Moment
+from maestro_daemon.routing.breaker import BreakerRules
+from tests.support.faults.table import Failure, Fault, Moment, Place
 from tests.support.faults.wording import SAID, TEXT, Say
+from tests.support.raw_upstream import CLOSE, RESET
 
 OWN_STATUSES: Final = (400, 404, 409, 413, 415, 422)
 """Statuses that tell a client what to change: where no target said anything else, they are passed on."""
@@ -16,7 +18,88 @@ OWN_STATUSES: Final = (400, 404, 409, 413, 415, 422)
 EVENT_CODES: Final = ("context_length_exceeded", "server_is_overloaded", "server_error")
 """Codes that stand in ``response.failed`` as they are, but for those of limits."""
 
+JITTER: Final = 0.2
+"""By how much a cooldown that nobody named may be shorter."""
+
 OVERLOADED: Final = (503, 529)
+
+
+LONGEST_WAIT: Final = 2.0
+"""Seconds that a route of the matrix waits for another try at the same target."""
+
+RETRIED: Final = (500, 502, 503, 504, 529)
+
+
+class Aside(Enum):
+    """Whether, and for how long, a target that failed is not asked."""
+
+    NEVER = "it did what it should"
+    COUNTED = "after several failures"
+    UNTIL_TOLD = "from now on, until the time that it told"
+    AT_ONCE = "from now on, with its provider"
+    FOR_LONG = "from now on for long, with its provider"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What follows from a class of failure. `meaning` is in a user's words."""
+
+    meaning: str
+    aside: Aside
+
+
+RULES: Final[Mapping[Failure, Rule]] = {
+    Failure.UNREACHABLE: Rule("no connection, or silence for longer than a timeout", Aside.COUNTED),
+    Failure.BROKEN: Rule("nonsense, a failure told inside an answer, or an answer cut short", Aside.COUNTED),
+    Failure.REFUSED: Rule("a status that tells of the upstream's own trouble", Aside.COUNTED),
+    Failure.LIMITED: Rule("too many requests", Aside.COUNTED),
+    Failure.QUOTA: Rule("the account is out of credit", Aside.FOR_LONG),
+    Failure.CREDENTIALS: Rule("the account's key is refused", Aside.AT_ONCE),
+    Failure.LACK: Rule("the target lacks something: the model, a feature, context", Aside.NEVER),
+    Failure.CLIENT: Rule("the request is wrong wherever it is sent", Aside.NEVER),
+}
+"""Everything but the client's fault goes on to the next target while nothing was said."""
+
+
+def aside(fault: Fault) -> Aside:
+    """What the breaker makes of one occurrence of `fault`."""
+    if fault.failure is None:
+        return Aside.NEVER
+    rule = RULES[fault.failure]
+    if rule.aside is Aside.COUNTED and fault.refusal.retry_after is not None:
+        return Aside.UNTIL_TOLD
+    if fault.failure is Failure.CREDENTIALS and fault.refusal.status == 403:
+        return Aside.COUNTED  # perhaps of this model alone
+    return rule.aside
+
+
+def is_wide(fault: Fault) -> bool:
+    """Whether it says the same of every model of its provider."""
+    return fault.place is Place.NO_NAME or aside(fault) in (Aside.AT_ONCE, Aside.FOR_LONG)
+
+
+def cooldown_of(fault: Fault | None) -> tuple[float, float] | None:
+    """The least and the most seconds for which one failure sets a target aside; None for not at all."""
+    if fault is None:
+        return None
+    rules = BreakerRules()
+    match aside(fault):
+        case Aside.UNTIL_TOLD:
+            wait = fault.refusal.retry_after or 0.0
+            return wait, wait
+        case Aside.AT_ONCE:
+            return rules.cooldown * (1 - JITTER), rules.cooldown
+        case Aside.FOR_LONG:
+            return rules.quota_cooldown, rules.quota_cooldown
+    return None
+
+
+def is_tried_again(fault: Fault) -> bool:
+    """Whether the same target is asked once more: where what happened is likely to be over at once."""
+    if fault.recipe in ((CLOSE,), (RESET,)):
+        return True
+    wait = fault.refusal.retry_after or 0.0
+    return fault.failure is Failure.REFUSED and fault.refusal.status in RETRIED and wait <= LONGEST_WAIT
 
 
 class Position(Enum):
@@ -66,7 +149,7 @@ def expected(plan: Sequence[tuple[str, Fault | None]], *, stream: bool) -> Expec
     failed: list[Fault] = []
     accepted = 0
     for name, fault in plan:
-        asked += [name]
+        asked += [name] * (2 if fault is not None and is_tried_again(fault) else 1)
         moment = Moment.UNANSWERED if fault is None or not stream else fault.moment
         lost = fault is not None and fault.failure is not None
         if not accepted and (not lost or moment is not Moment.UNANSWERED):

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from tests.support.faults.wording import WHOLE, Body, Dripping, Failing, Page, Refusal, Say, Told
+from tests.support.faults.wording import Body, Breathing, Dripping, Failing, Page, Refusal, Say, Told
 from tests.support.raw_upstream import CLOSE, RESET, STALL
 
-PAUSE: Final = 0.02
+PAUSE: Final = 0.05
 """Seconds between two pieces of an answer that drips."""
+
+IDLE: Final = 0.4
+"""Seconds of silence that end such an answer: less than it takes as a whole."""
 
 
 class Failure(Enum):
-    """The classes that decide what follows."""
+    """The classes that decide what follows; `value` is the word that ``status`` shows."""
 
     UNREACHABLE = "unreachable"
     BROKEN = "broken"
@@ -25,8 +28,8 @@ class Failure(Enum):
     LIMITED = "limited"
     QUOTA = "quota"
     CREDENTIALS = "credentials"
-    LACK = "lack of the target"
-    CLIENT = "client's fault"
+    LACK = "lack"
+    CLIENT = "client"
 
 
 class Moment(Enum):
@@ -70,6 +73,17 @@ class Fault:
     place: Place = Place.SERVER
     asked: Asked = Asked.ALWAYS
     brief: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether only the end of a timeout tells it."""
+        silent = STALL in self.recipe or self.place is Place.FULL
+        return silent and self.failure is Failure.UNREACHABLE and not self.is_slow
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether something comes all the time, slowly."""
+        return any(isinstance(told, Dripping | Breathing) for told in self.recipe)
 
     @property
     def refusal(self) -> Refusal:
@@ -140,7 +154,7 @@ FAULTS: Final = (
     Fault("no answer to the connection", Failure.UNREACHABLE, place=Place.FULL),
     Fault("host name not found", Failure.UNREACHABLE, place=Place.NO_NAME, brief=True),
     Fault("certificate not trusted", Failure.UNREACHABLE, place=Place.UNTRUSTED, brief=True),
-    Fault("no TLS where https is expected", Failure.UNREACHABLE, WHOLE, place=Place.NO_TLS),
+    Fault("no TLS where https is expected", Failure.UNREACHABLE, place=Place.NO_TLS),
     # It is asked, and does not answer.
     Fault("connection closed before the headers", Failure.UNREACHABLE, (CLOSE,)),
     Fault("connection reset before the headers", Failure.UNREACHABLE, (RESET,), brief=True),
@@ -199,6 +213,20 @@ FAULTS: Final = (
         (*_SPEAKING, Failing("server_error"), STALL),
         Moment.SPEAKING,
     ),
+    Fault(
+        "`response.failed` after output",
+        Failure.BROKEN,
+        (*_SPEAKING, Failing("server_error", "failed"), STALL),
+        Moment.SPEAKING,
+        brief=True,
+    ),
     # It is slow, and nothing is lost.
     Fault("a slow drip", None, (Say.HEAD, Dripping(PAUSE)), brief=True),
+    Fault(
+        "comments and no output",
+        Failure.UNREACHABLE,
+        (Say.HEAD, Breathing(PAUSE, 100), STALL),
+        Moment.ACCEPTED,
+        asked=Asked.STREAMED,
+    ),
 )

@@ -6,7 +6,7 @@ The answer's text is `SAID` and a rest, ``Hello`` where nobody says otherwise.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, Protocol
@@ -65,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Dripping:
-    """The whole answer, with a pause of so many seconds behind each piece of it."""
+    """The whole answer in twelve pieces of any bounds, with a pause of so many seconds behind each."""
 
     pause: float
 
@@ -78,6 +78,7 @@ class Breathing:
     times: int
 
 
+_DRIPS: Final = 12
 Told = Say | Failing | Body | Refusal | Page | Dripping | Breathing | Act | bytes
 MESSAGE: Final = "No."
 PARAM: Final = "p"
@@ -112,8 +113,7 @@ class _Streamed:
                 case Body(raw):
                     steps.append(chunks([raw], end=False))
                 case Dripping(pause):
-                    frames = [chunks([frame], end=False) for each in self.pieces.values() for frame in each]
-                    steps.append(Slowly((*frames, chunks([], end=True)), pause))
+                    steps.append(_drips([frame for each in self.pieces.values() for frame in each], pause))
                 case Breathing(pause, times):
                     steps.append(Slowly((chunks([b": here\n\n"], end=False),) * times, pause))
                 case Refusal() | Page():
@@ -196,8 +196,7 @@ class NativeWhole:
                 case Body(raw):
                     steps.append(chunks([raw], end=False))
                 case Dripping(pause):
-                    pieces = [chunks([piece], end=False) for piece in self._pieces.values()]
-                    steps.append(Slowly((*pieces, chunks([], end=True)), pause))
+                    steps.append(_drips(self._pieces.values(), pause))
                 case Breathing(pause, times):
                     steps.append(Slowly((chunks([b" "], end=False),) * times, pause))
                 case Refusal() | Page():
@@ -213,6 +212,13 @@ class NativeWhole:
             return _json({"error": {**error, "type": TYPE, "param": None}})
         output = [native.message(SAID, status="incomplete")] if begun else []
         return _json(native.response(status="failed", error=error, output=output))
+
+
+def _drips(pieces: Iterable[bytes], pause: float) -> Slowly:
+    body = b"".join(pieces)
+    size = -(-len(body) // _DRIPS)
+    drips = [chunks([body[start : start + size]], end=False) for start in range(0, len(body), size)]
+    return Slowly((*drips, chunks([], end=True)), pause)
 
 
 def _whole(told: Refusal | Page) -> bytes:
