@@ -129,6 +129,8 @@ def _is_rate_limit(said: str, headers: Mapping[str, str]) -> bool:
 def _rate_limited(refused: UpstreamRefused, said: str) -> UpstreamRefused:
     wait = refused.retry_after
     if wait is None:
+        wait = _until_date(refused.headers)
+    if wait is None:
         wait = _until_reset(refused.headers)
     told = f" for another {_span(wait)}" if wait is not None else ""
     return UpstreamRefused(
@@ -138,6 +140,15 @@ def _rate_limited(refused: UpstreamRefused, said: str) -> UpstreamRefused:
         type="rate_limit_error",
         retry_after=wait,
     )
+
+
+def _until_date(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the date of ``retry-after``, by the clock of the server that said it."""
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(1.0, until - server_time(headers)), _LONGEST_WAIT)
 
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:

@@ -41,11 +41,16 @@ _FORCED_MOST: Final = 5
 _log: Final = structlog.get_logger(__name__)
 
 
-def uptime() -> float:
-    """Seconds on a clock that no one sets and that, where the system has one, runs on while it sleeps."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+def _sleepless_clock() -> Callable[[], float]:
+    try:
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (AttributeError, OSError):
+        return time.monotonic
+    return lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+uptime: Final = _sleepless_clock()
+"""Seconds on a clock that no one sets and that, where the system has one, runs on while it sleeps."""
 
 
 @dataclass(frozen=True, slots=True)

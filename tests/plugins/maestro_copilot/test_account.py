@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -368,6 +369,17 @@ async def test_a_rate_limit_counts_by_githubs_clock(make, github, heard) -> None
     github.faults = [Fault(403, RATE_LIMIT, {"x-ratelimit-reset": reset})]
     failure = await refusal(make(token=github.state.github_token()), heard)
     assert 55 <= failure.retry_after <= 65
+
+
+@pytest.mark.parametrize("after", ["90", "date"])
+async def test_a_429_says_when_to_come_back(make, github, heard, after) -> None:
+    github.state.skew = -5000.0
+    if after == "date":
+        after = formatdate(github.state.now() + 90, usegmt=True)
+    github.faults = [Fault(429, {"message": "Slow down."}, {"retry-after": after})]
+    failure = await refusal(make(token=github.state.github_token()), heard)
+    assert (failure.status, github.exchanges) == (429, 1)
+    assert 85 <= failure.retry_after <= 95
 
 
 async def test_a_revoked_login_says_to_log_in_again(make, github, tmp_path, host, heard) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from maestro_daemon.plugin import write_private
 from tests.support.command import PROGRAM, Daemon, Place
+from tests.support.copilot.copilot import fake_copilot
 from tests.support.copilot.github import (
     DENIED,
     EXPIRED,
@@ -355,3 +356,41 @@ async def test_a_token_of_the_environment_needs_no_login(desk, github) -> None:
         done = await desk.run("login", "work")
         assert done.returncode == 1
         assert "takes its token from the environment variable WORK_TOKEN" in done.stderr
+
+
+async def asked(url: str, model: str) -> tuple[int, str]:
+    """Status and body of a request for an answer."""
+    body = {"model": model, "input": "Hi"}
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/responses", json=body) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_after_a_login_the_running_daemon_answers(tmp_path, heard) -> None:
+    async with fake_copilot() as fake:
+        desk = Desk(tmp_path, fake.url, heard)
+        config = desk.config.replace("http://127.0.0.1:1", fake.url)
+        async with desk.daemon(config=config):
+            (url,) = json.loads((await desk.run("status", "--json")).stdout)["urls"]
+            status, said = await asked(url, "work/gpt-native")
+            assert status == 503
+            assert "run: maestro-daemon login work" in said
+            async with desk.terminal("login", "work") as terminal:
+                assert (await terminal.end())[0] == 0
+            listed = json.loads((await desk.run("models", "--json")).stdout)
+            assert "work/gpt-native" in [each["id"] for each in listed["models"]]
+            assert (await asked(url, "work/gpt-native"))[0] == 200
+            # Revoked in the middle: minted anew once, and the client notices nothing.
+            exchanges = fake.github.exchanges
+            fake.state.revoke_copilot_tokens()
+            assert (await asked(url, "work/gpt-native"))[0] == 200
+            assert fake.github.exchanges == exchanges + 1
+            # What the last answer's headers said counts while GitHub itself cannot be asked.
+            fake.github.user_faults = [Fault(503)]
+            report = json.loads((await desk.run("quota", "work", "--json")).stdout)["quotas"]["work"]
+            assert report["allowances"][0]["percent"] == 41.5
+            assert "from earlier answers" in report["note"]
+            assert (await desk.run("logout", "work")).returncode == 0
+            status, said = await asked(url, "work/gpt-native")
+            assert status == 503
+            assert "run: maestro-daemon login work" in said
+            heard.text(said)
