@@ -78,9 +78,9 @@ class Breaker:
         """Why it opened last; None until then, and again after a whole answer."""
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether a success would change nothing but the share of failures."""
-        return not (self._run or self._level or self.is_open)
+    def is_troubled(self) -> bool:
+        """Whether a success would change more than the share of failures."""
+        return self._run > 0 or self._level > 0 or self.is_open
 
     def state(self, now: float) -> State:
         """What it is at `now`."""

@@ -185,7 +185,7 @@ class Health:
     def _forget_one(self) -> None:
         """Let go of the target that was asked longest ago, rather one with nothing to tell."""
         for name, record in self._records.items():
-            if not record.in_flight and record.breaker.is_quiet:
+            if not record.in_flight and not record.breaker.is_troubled:
                 del self._records[name]
                 return
         self._records.popitem(last=False)

@@ -26,14 +26,19 @@ class Trial:
     )
 
     def __init__(self, record: Vitals, clock: Callable[[], float]) -> None:
+        own, wide = record.breaker, record.wide
         self._clock = clock
         self._record = record
-        self._probe = record.breaker.begin()
-        self._wide_probe = record.wide.begin()
-        self._epoch = record.breaker.epoch
-        self._wide_epoch = record.wide.epoch
+        self._epoch = own.epoch
+        self._wide_epoch = wide.epoch
         self._reported = False
-        self.change: str | None = "probe" if self.is_probe else None
+        self.change: str | None = None
+        if own.is_open or wide.is_open:
+            self._probe = own.begin()
+            self._wide_probe = wide.begin()
+            self.change = "probe"
+        else:
+            self._probe = self._wide_probe = False
         record.in_flight += 1
 
     @property
@@ -65,11 +70,12 @@ class Trial:
         record.in_flight -= 1
         record.attempts += 1
         now = self._clock()
-        if self.is_probe:
+        if self._probe or self._wide_probe:
             self.change = "half_open to closed"
         record.breaker.succeed(now, self._epoch, probe=self._probe)
-        if not record.wide.is_quiet:
-            record.wide.succeed(now, self._wide_epoch, probe=self._wide_probe)
+        wide = record.wide
+        if wide.is_troubled:
+            wide.succeed(now, self._wide_epoch, probe=self._wide_probe)
 
     def failed(self, failure: Failure) -> None:
         """The attempt failed, or the answer did after its beginning."""

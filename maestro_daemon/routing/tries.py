@@ -223,7 +223,7 @@ class Try:
         return error
 
     def _tell(self) -> None:
-        """The attempt's line in the log: told loudly only where something is the matter."""
+        """The attempt's line in the log; of a first one that went well the line of the answer says all."""
         attempt, trial = self.attempt, self.trial
         error = attempt.error
         if error is not None:
@@ -241,5 +241,3 @@ class Try:
             )
         elif trial.change is not None or attempt.number > 1:
             _log.info("attempt", target=attempt.target, attempt=attempt.number, breaker=trial.change)
-        else:
-            _log.debug("attempt", target=attempt.target, attempt=attempt.number)

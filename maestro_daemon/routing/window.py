@@ -35,13 +35,15 @@ class Window:
 
     def add_first(self, now: float) -> None:
         """The first thing happened."""
-        self.forward(now)
+        if int(now * self._per_second) != self._tick:
+            self.forward(now)
         self._firsts[self._tick % _SLOTS] += 1
         self.first += 1
 
     def add_second(self, now: float) -> None:
         """The second thing happened."""
-        self.forward(now)
+        if int(now * self._per_second) != self._tick:
+            self.forward(now)
         self._seconds[self._tick % _SLOTS] += 1
         self.second += 1
 

@@ -251,7 +251,7 @@ def test_new_rules_hold_at_once() -> None:
     assert bench.breaker.cooldown_left(bench.now) == 5.0
     bench.breaker.forgive()
     assert bench.state == "closed"
-    assert bench.breaker.is_quiet
+    assert not bench.breaker.is_troubled
 
 
 FAILURES = st.sampled_from(
