@@ -123,6 +123,10 @@ class Listing:
             read = catalogue(json.loads(body))
         except (ValueError, RecursionError) as error:
             raise UpstreamBroken(f"{self._name} answered /models with something else than JSON.") from error
+        if read.skipped and not read.models:
+            raise UpstreamBroken(
+                f"{self._name} listed {len(read.skipped)} models that cannot be read; {read.skipped[0]}."
+            )
         if read.skipped and (self._known is None or read.skipped != self._known.skipped):
             _log.warning(
                 "entries of the list of models skipped",

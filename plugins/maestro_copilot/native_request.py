@@ -50,6 +50,8 @@ def native_body(
     body = made.body
     body["store"] = False
     body["stream"] = request.stream and (model is None or model.streams)
+    if not body["stream"]:
+        body.pop("stream_options", None)
     include = given.get("include")
     if include is None or (isinstance(include, list) and ALWAYS_INCLUDED.about not in include):
         body["include"] = [*(include or ()), ALWAYS_INCLUDED.about]

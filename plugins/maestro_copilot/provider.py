@@ -214,12 +214,16 @@ class CopilotProvider:
         headers = {initiator.HEADER: turn.initiator, "x-request-id": str(uuid.uuid4())}
         if self._options.intent:
             headers["openai-intent"] = self._options.intent
-        if has_image(turn.request):
+        if has_image(turn.request) and not self._leaves_images_out(turn):
             headers["copilot-vision-request"] = "true"
         if self._options.trust_initiator:
             carried = turn.request.headers.items()
             headers |= {name: value for name, value in carried if name.startswith(_CARRIED)}
         return headers
+
+    @staticmethod
+    def _leaves_images_out(turn: _Turn) -> bool:
+        return turn.dialect == "chat" and turn.model is not None and turn.model.model.vision is False
 
     # What came of it
 
@@ -234,6 +238,8 @@ class CopilotProvider:
         self._note_begun(turn, error)
         if not isinstance(error, UpstreamRefused):
             raise error
+        ids = {name: error.headers[name] for name in quirks.REQUEST_IDS if name in error.headers}
+        _log.info("refused", provider=self.name, status=error.status, code=error.code, **ids)
         meant = explained(error, self.name)
         if accepted or not await self._remedied(turn, error, meant):
             raise meant

@@ -200,4 +200,7 @@ UNREADABLE_CODE: Final = "invalid_encrypted_content"
 UNKNOWN_EDITOR: Final = re.compile(r"editor-version header", re.IGNORECASE)
 """I:litellm#13256, #18475: 400 'missing/unknown Editor-Version header for IDE auth'. Noted 2026-11-20."""
 
+REQUEST_IDS: Final = ("x-request-id", "x-github-request-id", "apim-request-id")
+"""V 2026-03: the headers of an answer that GitHub's support asks for. Noted 2026-11-20."""
+
 LIMIT_HEADER: Final = Quirk("x-ratelimit-exceeded", "V 2026-03: which limit it was")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.copilot.catalogues import CHAT, entry
 from tests.support.copilot.copilot import Fake
 from tests.support.copilot.served import Served, serving_copilot
 
@@ -36,6 +37,25 @@ async def test_who_asks_is_said_as_configured(fake: Fake, tmp_path: Path, model:
     assert asked.headers["x-github-api-version"] == "2025-04-01"
     assert asked.headers["x-team"] == "blue"
     assert "openai-intent" not in asked.headers
+
+
+async def test_without_an_exchange_the_github_token_itself_is_the_bearer(fake: Fake, tmp_path: Path) -> None:
+    """copilot.md §3 Tokens: direct mode, without exchange."""
+    token = fake.state.github_token()
+    async with serving_copilot(fake, tmp_path, mode="direct", token=token) as served:
+        await served.final()
+        await served.ask("claude-chat")
+    assert {request.headers["authorization"] for request in fake.copilot.requests} == {f"Bearer {token}"}
+    assert fake.github.exchanges == 0
+
+
+async def test_an_image_that_a_model_cannot_see_is_not_announced(served: Served) -> None:
+    """copilot.md §4 Request headers: Copilot-Vision-Request when any image is present."""
+    served.copilot.catalogue = {"data": [entry("blind", CHAT, vision=False)]}
+    await served.ask("blind", input=[{"role": "user", "content": [TEXT, IMAGE]}])
+    (asked,) = served.copilot.requests
+    assert "copilot-vision-request" not in asked.headers
+    assert "base64" not in str(asked.body)
 
 
 async def test_nothing_of_the_clients_own_goes_along(served: Served) -> None:

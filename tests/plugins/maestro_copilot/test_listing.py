@@ -91,6 +91,19 @@ async def test_the_old_list_stays_while_a_refresh_fails(listed: Listing, fake: F
     assert len(fake.copilot.catalogue_reads) == 2  # requests leave a server alone that has just refused
 
 
+async def test_a_list_of_which_nothing_can_be_read_keeps_the_old_one(
+    listed: Listing, fake: Fake, clock: Clock
+) -> None:
+    """copilot.md §6 GET /models: one changed entry broke a whole catalogue."""
+    await listed.models()
+    clock.now += 600
+    offer(fake, *MALFORMED)
+    said = rf"{len(MALFORMED)} models that cannot be read; data\[0\]: is no object"
+    with pytest.raises(UpstreamBroken, match=said):
+        await listed.models()
+    assert await listed.model("gpt-native") is not None
+
+
 async def test_what_is_no_json_keeps_the_old_list(listed: Listing, fake: Fake, clock: Clock) -> None:
     await listed.models()
     clock.now += 600

@@ -236,7 +236,8 @@ async def test_asked_for_more_than_the_model_can_it_is_lowered(served: Served) -
 async def test_a_native_model_that_cannot_stream_is_not_asked_to(served: Served) -> None:
     """copilot.md §8 POST /chat/completions: models with supports.streaming = false."""
     served.copilot.play((Think(), Say("Hi")))
-    events = await served.events("gpt-plain")
+    events = await served.events("gpt-plain", stream_options={"include_obfuscation": False})
+    assert "stream_options" not in served.copilot.requests[0].body
     assert events[-1]["response"]["output"][1]["content"][0]["text"] == "Hi"
     assert served.copilot.requests[0].body["stream"] is False
 

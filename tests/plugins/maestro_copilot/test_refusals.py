@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,16 @@ async def test_a_token_that_expired_is_renewed_and_the_request_sent_again(
     assert answer["output"][-1]["content"][0]["text"] == "Hello"
     assert served.fake.github.exchanges == 2
     assert len(served.copilot.requests) == 3
+
+
+async def test_a_hundred_requests_on_a_token_that_expired_renew_it_once(served: Served) -> None:
+    """copilot.md §3 Tokens: one shared refresh in flight."""
+    await served.ask()
+    served.fake.state.revoke_copilot_tokens()
+    models = ["gpt-native", "claude-chat"] * 50
+    answers = await asyncio.gather(*(served.ask(model, stream=False) for model in models))
+    assert {answer["status"] for answer in answers} == {"completed"}
+    assert served.fake.github.exchanges == 2
 
 
 async def test_what_is_refused_after_a_renewal_is_not_sent_a_third_time(served: Served) -> None:

@@ -9,6 +9,7 @@ Turns are used up, the last one stays; a fault takes the place of one answer. Wh
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -49,6 +50,13 @@ class Cut:
     after: int
 
 
+@dataclass(frozen=True)
+class Stall:
+    """Say nothing more after so many records of the stream, until the client leaves."""
+
+    after: int
+
+
 class CopilotHalf:
     """The server's script and record.
 
@@ -64,7 +72,8 @@ class CopilotHalf:
         self.catalogue: Any = {"object": "list", "data": list(OFFER)}
         self.catalogue_faults: list[Refused] = []
         self.catalogue_reads: list[Mapping[str, str]] = []
-        self.faults: list[Refused | Cut] = []
+        self.faults: list[Refused | Cut | Stall] = []
+        self.left: asyncio.Queue[str] = asyncio.Queue()
         self.requests: list[Received] = []
         self.as_text = False
         self.tokens_end_after: set[int] = set()
@@ -133,14 +142,16 @@ class CopilotHalf:
             return self._json(self.chat.chunks(turn, whole=True)[0])
         return await self._stream(request, self.chat.frames(turn), cut)
 
-    async def _admitted(self, request: web.Request, path: str) -> tuple[Received, dict[str, Any], Cut | None]:
+    async def _admitted(
+        self, request: web.Request, path: str
+    ) -> tuple[Received, dict[str, Any], Cut | Stall | None]:
         assert request.transport is not None
         headers = {name.lower(): value for name, value in request.headers.items()}
         peer = request.transport.get_extra_info("peername")[1]
         received = Received(path, headers, await request.json(), peer)
         self.requests.append(received)
         self._check_caller(request)
-        cut: Cut | None = None
+        cut: Cut | Stall | None = None
         if self.faults:
             fault = self.faults.pop(0)
             if isinstance(fault, Refused):
@@ -187,14 +198,22 @@ class CopilotHalf:
         kind = "text/plain" if self.as_text else "application/json"
         return web.Response(body=json.dumps(body).encode(), content_type=kind, headers=self._headers())
 
-    async def _stream(self, request: web.Request, frames: list[bytes], cut: Cut | None) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, frames: list[bytes], cut: Cut | Stall | None
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream", **self._headers()})
         await response.prepare(request)
         for place, frame in enumerate(frames):
-            if cut is not None and place == cut.after:
+            if isinstance(cut, Cut) and place == cut.after:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            if cut is not None and place == cut.after:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    self.left.put_nowait(request.path)
+                    raise
             await response.write(frame)
         return response
 
