@@ -55,6 +55,12 @@ def github(github_and_url: tuple[GitHubHalf, str]) -> GitHubHalf:
 
 
 @pytest.fixture
+def host(github_and_url: tuple[GitHubHalf, str]) -> str:
+    """The fake GitHub's host, as logins name it."""
+    return github_and_url[1].removeprefix("http://")
+
+
+@pytest.fixture
 async def make(
     github_and_url: tuple[GitHubHalf, str], tmp_path: Path, heard: Overheard
 ) -> AsyncIterator[Make]:

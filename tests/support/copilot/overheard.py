@@ -7,6 +7,9 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from maestro_daemon.errors import MaestroError
 from tests.support.copilot.state import EVER_MINTED
 
 
@@ -44,3 +47,11 @@ class Overheard:
                 if at >= 0:
                     yield f"…{whole[max(0, at - 200) : at]}TOKEN…"
                     break
+
+
+async def refusal(account: Any, heard: Overheard) -> MaestroError:
+    """What an account raises instead of giving a bearer, overheard."""
+    with pytest.raises(MaestroError) as failure:
+        await account.bearer()
+    heard.error(failure.value)
+    return failure.value
