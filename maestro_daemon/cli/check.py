@@ -11,8 +11,18 @@ import click
 
 from maestro_daemon.cli import EX_CONFIG, screen
 from maestro_daemon.cli.options import config_option, json_option, log, log_level_option
-from maestro_daemon.cli.plan import affinity_of, affinity_text, base_url, plan_text, reach_text
+from maestro_daemon.cli.plan import (
+    TIMEOUTS,
+    affinity_of,
+    affinity_text,
+    base_url,
+    breaker_text,
+    plan_text,
+    reach_text,
+    timeouts_of,
+)
 from maestro_daemon.errors import ConfigInvalid
+from maestro_daemon.providers.options import duration_text
 
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
@@ -70,9 +80,16 @@ def _document(config: Config) -> dict[str, Any]:
                 "affinity": affinity_of(route, config),
                 "targets": route.targets,
                 "fallbacks": route.fallbacks,
+                "max_wait": duration_text(route.max_wait),
+                "hedge": route.hedge,
+                "timeouts": {
+                    target: timeouts_of(route, target, config)
+                    for target in (*route.targets, *route.fallbacks)
+                },
             }
             for name, route in config.routes.items()
         },
+        "breaker": config.breaker.model_dump(mode="json"),
     }
 
 
@@ -96,3 +113,14 @@ def _show(config: Config) -> None:
             for name, route in config.routes.items()
         ]
         screen.table(("route", "balance", "affinity", "plan"), plans)
+        click.echo()
+        bounds = [
+            (name, target, *timeouts_of(route, target, config).values())
+            for name, route in config.routes.items()
+            for target in (*route.targets, *route.fallbacks)
+        ]
+        names = (name.replace("_", " ") for name in TIMEOUTS)
+        screen.table(("within", "target", *names), bounds)
+    if config.providers:
+        click.echo()
+        click.echo(breaker_text(config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from maestro_daemon.providers.options import duration_text
 
@@ -24,9 +24,38 @@ def plan_text(route: RouteOptions) -> str:
         text = ", ".join(f"{target} ({weight} of {sum(weights)})" for target, weight in shares)
     else:
         text = f"{', then '.join(route.targets)}"
+    if route.hedge:
+        text += ", a second one beside a late one"
     if route.fallbacks:
         text += f"; after all failed {', then '.join(route.fallbacks)}"
     return text
+
+
+TIMEOUTS: Final = ("connect", "first_byte", "first_output", "idle", "total")
+
+
+def timeouts_of(route: RouteOptions, target: str, config: Config) -> dict[str, str | None]:
+    """How long an attempt at `target` may take, as the file writes it; None where its kind has no bound."""
+    provider = config.providers[target.partition("/")[0]]
+    own = {
+        **{name: getattr(provider.options, f"{name}_timeout", None) for name in TIMEOUTS},
+        "first_output": provider.patience.first_output,
+        "total": provider.patience.total,
+    }
+    said = {name: getattr(route, f"{name}_timeout") for name in TIMEOUTS}
+    effective = {name: own[name] if said[name] is None else said[name] for name in TIMEOUTS}
+    return {name: None if each is None else duration_text(each) for name, each in effective.items()}
+
+
+def breaker_text(config: Config) -> str:
+    """When a target is left alone, and for how long."""
+    rules = config.breaker
+    return (
+        f"a target is left alone for {duration_text(rules.cooldown)} (growing to "
+        f"{duration_text(rules.longest_cooldown)}) after {rules.failures} failures in a row, or when "
+        f"{rules.ratio:.0%} of at least {rules.least} attempts within {duration_text(rules.window)} failed; "
+        f"for {duration_text(rules.quota_cooldown)} without credit"
+    )
 
 
 def affinity_of(route: RouteOptions, config: Config) -> dict[str, str]:

@@ -100,7 +100,7 @@ def test_check_shows_the_effective_plan_of_every_route(place: Place, run: Run) -
         "clients: alice (each with its key)",
     ]
     (head,) = (line for line in lines if line.startswith("ROUTE"))
-    rows = lines[lines.index(head) + 1 :]
+    rows = lines[lines.index(head) + 1 : lines.index("", lines.index(head))]
     plans = {row.split()[0]: row[head.index("PLAN") :] for row in rows}
     stays = {row.split()[0]: row[head.index("AFFINITY") : head.index("PLAN")].strip() for row in rows}
     assert plans["coder"] == "big/gpt-5.5, home/qwen in turn; after all failed home/small"
@@ -123,15 +123,49 @@ def test_check_has_json(place: Place, run: Run) -> None:
         "affinity": {"big/gpt-5.5": "5m", "home/qwen": "1h"},
         "targets": ["big/gpt-5.5", "home/qwen"],
         "fallbacks": ["home/small"],
+        "max_wait": "2s",
+        "hedge": False,
+        "timeouts": {
+            target: {
+                "connect": "5s",
+                "first_byte": first_byte,
+                "first_output": "15m",
+                "idle": "5m",
+                "total": "2h",
+            }
+            for target, first_byte in (("big/gpt-5.5", "5m"), ("home/qwen", "10m"), ("home/small", "10m"))
+        },
     }
+    assert document["breaker"]["failures"] == 3
+    assert document["breaker"]["cooldown"] == "30s"
     assert document["routes"]["shared"]["weights"] == {"big/gpt-5.5": 3, "home/qwen": 1}
     assert document["routes"]["one"]["affinity"] == {}
     assert document["providers"]["home"] == {"kind": "local", "found": False}
 
 
+def test_check_shows_how_long_each_target_may_take_and_when_it_is_left_alone(place: Place, run: Run) -> None:
+    terms = 'hedge = true\nidle_timeout = "90s"\ntotal_timeout = "10m"\nmax_wait = "500ms"\nfallbacks'
+    place.write(GOOD.replace("fallbacks", terms, 1) + '\n[breaker]\nfailures = 5\nlongest_cooldown = "1h"\n')
+    shown = run("check").stdout
+    (line,) = [line for line in shown.splitlines() if line.startswith("coder") and " big/gpt-5.5 " in line]
+    assert line.split() == ["coder", "big/gpt-5.5", "5s", "5m", "15m", "90s", "10m"]
+    assert "big/gpt-5.5, home/qwen in turn, a second one beside a late one; after" in shown
+    assert (
+        "a target is left alone for 30s (growing to 1h) after 5 failures in a row, or when 50% of at least "
+        "10 attempts within 60s failed; for 30m without credit"
+    ) in shown
+    coder = json.loads(run("check", "--json").stdout)["routes"]["coder"]
+    assert (coder["hedge"], coder["max_wait"]) == (True, "500ms")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (("[routes.one]", "[routes.one]\nhedge = true"), "can never fire: the route has one target"),
+        (("[routes.one]", '[routes.one]\nidle_timeout = "0s"'), "must be greater than 0"),
+        (("[routes.one]", "[breaker]\nfailures = 0\n[routes.one]"), "must be greater than or equal to 1"),
+        (("[routes.one]", '[breaker]\ncooldown = "9m"\n[routes.one]'), "must not be shorter than cooldown"),
+        (("[routes.one]", "[breaker]\nfailure = 2\n[routes.one]"), "unknown key; did you mean 'failures'?"),
         (('"home/small"', '"nobody/x"'), "no provider 'nobody'"),
         (('"home/small"', '"home/qwen"'), "stands in targets already"),
         (('targets = ["home/qwen"]', "targets = []"), "must not be empty"),
