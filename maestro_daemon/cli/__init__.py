@@ -18,6 +18,7 @@ _COMMANDS: Final = (
     "serve",
     "check",
     "status",
+    "reload",
     "models",
     "login",
     "logout",

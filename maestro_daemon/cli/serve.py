@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maestro_daemon.daemon import Serving
     from maestro_daemon.logs import Logs
     from maestro_daemon.providers.registry import Registry
+    from maestro_daemon.reloading import Read
 
 _LISTING_PATIENCE: Final = 10.0
 _MODELS_SHOWN: Final = 5
@@ -56,10 +57,15 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
 
     with log(log_level, for_good=True) as logs:
         registry = Registry()
-        config = load(config_path, registry, discover=discover)
-        logs.keep_out(config.secrets())
+
+        def read(path: Path | None) -> Config:
+            config = load(path, registry, discover=discover)
+            logs.keep_out(config.secrets())
+            return config
+
+        config = read(config_path)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, registry, notes, socket_path, logs))
+            runner.run(_serve(config, read, registry, notes, socket_path, logs))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -71,7 +77,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    config: Config, registry: Registry, notes: Mapping[str, str], socket_path: Path | None, logs: Logs
+    config: Config,
+    read: Read,
+    registry: Registry,
+    notes: Mapping[str, str],
+    socket_path: Path | None,
+    logs: Logs,
 ) -> None:
     from maestro_daemon import daemon
 
@@ -82,7 +93,7 @@ async def _serve(
         announcing.append(asyncio.create_task(_announce(serving), name="announcement"))
 
     try:
-        await daemon.run(config, registry, ready=ready, socket_path=socket_path, write=logs.write)
+        await daemon.run(config, registry, read=read, ready=ready, socket_path=socket_path, write=logs.write)
     finally:
         for task in announcing:
             task.cancel()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from maestro_daemon.config import files
 from maestro_daemon.config.faults import Fault, of_validation, refuse
 from maestro_daemon.config.meaning import (
+    leaves_out,
     misnamed,
     unreachable_safely,
     unusable_kind,
@@ -105,7 +106,8 @@ def load(
         content = files.read(source)
         text, private = content.text, content.private
         tables = _parse(text, source)
-    directory = source.parent if source is not None else Path()
+    # Read anew from elsewhere, the same path must be the same value.
+    directory = source.absolute().parent if source is not None else Path()
     reading = _Reading(tables, Sources(environ, private, directory), registry)
     config = reading.config(source, discover)
     refuse(reading.faults, source, text)
@@ -149,10 +151,11 @@ class _Reading:
             self._tables["providers"] = {
                 name: dict(table)
                 for name, table in discover().items()
-                if table.get("kind") in self._registry.kinds
+                if (kind := self._registry.kinds.get(table["kind"])) is not None
+                and not leaves_out(plugins, kind.plugin, self._registry)
             }
             found = tuple(self._tables["providers"])
-        providers = self._providers()
+        providers = self._providers(plugins)
         routes = self._named("routes", RouteOptions, ROUTE_NAME)
         breaker = self._table(BreakerOptions, ("breaker",), self._tables.get("breaker", {}))
         known = self._tables.get("providers")
@@ -177,12 +180,12 @@ class _Reading:
         except ValidationError as error:
             self.faults += of_validation(error, ConfigFile, self._tables, ())
 
-    def _providers(self) -> dict[str, ProviderConfig]:
+    def _providers(self, plugins: PluginsOptions) -> dict[str, ProviderConfig]:
         providers = {}
         for name, table in self._named("providers", ProviderTable, PROVIDER_NAME).items():
             kind = self._registry.kinds.get(table.kind)
-            if kind is None:
-                self.faults.append(unusable_kind(name, table.kind, self._registry))
+            if kind is None or leaves_out(plugins, kind.plugin, self._registry):
+                self.faults.append(unusable_kind(name, table.kind, plugins, self._registry))
                 continue
             written = self._tables["providers"][name]
             own = {key: value for key, value in written.items() if key not in HOUSE_KEYS}

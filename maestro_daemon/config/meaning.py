@@ -28,13 +28,30 @@ def unusable_plugins(plugins: PluginsOptions, registry: Registry) -> Iterator[Fa
                 yield Fault(("plugins", key, index), f"no plugin {name!r} is installed{guess}")
 
 
-def unusable_kind(provider: str, kind: str, registry: Registry) -> Fault:
+def leaves_out(plugins: PluginsOptions, plugin: str, registry: Registry) -> bool:
+    """Whether ``[plugins]`` keeps an installed plugin from being loaded, loaded though it may be already."""
+    if plugin not in registry.installed():
+        return False
+    return plugin in plugins.disabled or (plugins.enabled is not None and plugin not in plugins.enabled)
+
+
+def unusable_kind(provider: str, kind: str, plugins: PluginsOptions, registry: Registry) -> Fault:
     """Why no provider of this kind can be made."""
     at = ("providers", provider, "kind")
+    known = registry.kinds.get(kind)
+    brought_by = kind if known is None else known.plugin
     for row in registry.rows:
-        if row.name == kind and row.state == "disabled":
+        if row.name != brought_by:
+            continue
+        if leaves_out(plugins, row.name, registry):
             return Fault(at, f"kind {kind!r} is disabled: [plugins] leaves out its plugin {row.name!r}")
-        if row.name == kind and row.state == "broken":
+        if row.state == "disabled":
+            return Fault(
+                at,
+                f"kind {kind!r} is not loaded: [plugins] left out its plugin {row.name!r} when the daemon "
+                "was started; restart it",
+            )
+        if row.state == "broken":
             return Fault(
                 at, f"kind {kind!r} is missing because its plugin {row.name!r} is broken: {row.error}"
             )

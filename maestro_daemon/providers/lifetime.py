@@ -1,10 +1,9 @@
-"""The life of all providers beside the requests: started together, their models read, closed at the end."""
+"""The life of providers beside the requests: started, kept read, closed when nobody holds them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -18,30 +17,87 @@ _log: Final = structlog.get_logger(__name__)
 _PATIENCE: Final = 10.0  # an engine's child is given 5 to end
 
 
-@contextlib.asynccontextmanager
-async def living(
-    providers: Mapping[str, Provider], catalog: Catalog, *, patience: float = _PATIENCE
-) -> AsyncIterator[None]:
-    """While the block runs, start what is `Startable` and keep `catalog` read; then close every provider.
+class _Resident:
+    """A provider that lives, the tasks beside it, and how many hold it."""
 
-    Raises nothing for a provider's sake: one that fails is logged by name, and one that takes more than
-    `patience` seconds to stop or to close is left alone, so that no plugin keeps the daemon from ending.
-    """
-    beside = {asyncio.create_task(catalog.run(), name="catalogue")}
-    beside |= {
-        asyncio.create_task(_started(name, provider), name=f"start of {name}")
-        for name, provider in providers.items()
-        if isinstance(provider, Startable)
-    }
-    try:
-        yield
-    finally:
-        for task in beside:
+    __slots__ = ("beside", "holders", "name", "provider")
+
+    def __init__(self, name: str, provider: Provider, beside: set[asyncio.Task[None]]) -> None:
+        self.name = name
+        self.provider = provider
+        self.beside = beside
+        self.holders = 0
+
+    async def end(self, patience: float) -> None:
+        """Stop what runs beside it, then close it; each may take `patience` seconds."""
+        for task in self.beside:
             task.cancel()
-        _, running = await asyncio.wait(beside, timeout=patience)
+        _, running = await asyncio.wait(self.beside, timeout=patience)
         for task in running:
             _log.error("left running: its cancellation was ignored", task=task.get_name())
-        await asyncio.gather(*(_closed_in_time(*each, patience) for each in providers.items()))
+        closing = asyncio.create_task(_closed(self.name, self.provider), name=f"end of {self.name}")
+        try:
+            _, running = await asyncio.wait({closing}, timeout=patience)
+        finally:
+            closing.cancel()
+        if running:
+            _log.error("provider not closed in time", provider=self.name, seconds=patience)
+
+
+class Residents:
+    """The providers that live. Whoever needs some holds them, and releases them at the end.
+
+    Nothing is raised for a provider's sake: one that fails is logged by name, and one that takes more than
+    `patience` seconds to stop or to close is left alone, so that no plugin keeps the daemon from ending.
+    """
+
+    def __init__(self, *, patience: float = _PATIENCE) -> None:
+        self._patience = patience
+        self._living: dict[tuple[str, int], _Resident] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """How many live."""
+        return len(self._living)
+
+    def hold(self, providers: Mapping[str, Provider], catalog: Catalog) -> None:
+        """Hold these once more. Those that do not live yet are started, their shelves of `catalog` kept."""
+        for name, provider in providers.items():
+            resident = self._living.get((name, id(provider)))
+            if resident is None:
+                beside = {asyncio.create_task(catalog.shelf(name).keep(), name=f"catalogue of {name}")}
+                if isinstance(provider, Startable):
+                    beside.add(asyncio.create_task(_started(name, provider), name=f"start of {name}"))
+                resident = self._living[name, id(provider)] = _Resident(name, provider, beside)
+            resident.holders += 1
+
+    async def release(self, providers: Mapping[str, Provider]) -> None:
+        """Hold these once less, and wait until those that nobody holds any more are closed.
+
+        They are closed even if whoever waits is cancelled.
+        """
+        ended: set[asyncio.Task[None]] = set()
+        for name, provider in providers.items():
+            resident = self._living[name, id(provider)]
+            resident.holders -= 1
+            if not resident.holders:
+                ended.add(self._end(resident))
+        if ended:
+            await asyncio.wait(ended)
+
+    async def close(self) -> None:
+        """Close all of them, whoever holds them."""
+        for resident in tuple(self._living.values()):
+            self._end(resident)
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _end(self, resident: _Resident) -> asyncio.Task[None]:
+        del self._living[resident.name, id(resident.provider)]
+        ending = asyncio.create_task(resident.end(self._patience), name=f"end of {resident.name}")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return ending
 
 
 async def _started(name: str, provider: Startable) -> None:
@@ -53,14 +109,6 @@ async def _started(name: str, provider: Startable) -> None:
         if ends_this_task(error):
             raise
         _log.error("provider not started", provider=name, exc_info=error)
-
-
-async def _closed_in_time(name: str, provider: Provider, patience: float) -> None:
-    closing = asyncio.create_task(_closed(name, provider), name=f"end of {name}")
-    _, running = await asyncio.wait({closing}, timeout=patience)
-    if running:
-        closing.cancel()
-        _log.error("provider not closed in time", provider=name, seconds=patience)
 
 
 async def _closed(name: str, provider: Provider) -> None:

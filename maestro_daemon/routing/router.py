@@ -31,8 +31,8 @@ _NOBODYS: Final[Mapping[str, Patience]] = MappingProxyType({})
 class Router:
     """Drives providers' `complete` and `stream` over the targets of a plan.
 
-    `health` and `budget` outlive the router, as does `memory`. `patience` says by providers' names how long
-    their answers may take. `clock` gives seconds.
+    `health`, `budget` and `deadlines` outlive the router, as does `memory`. `patience` says by providers'
+    names how long their answers may take. `clock` gives seconds.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Router:
         *,
         health: Health | None = None,
         budget: RetryBudget | None = None,
+        deadlines: Deadlines | None = None,
         patience: Mapping[str, Patience] = _NOBODYS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -52,7 +53,7 @@ class Router:
             notices,
             Health() if health is None else health,
             RetryBudget() if budget is None else budget,
-            Deadlines(),
+            Deadlines() if deadlines is None else deadlines,
             patience,
             clock,
         )

@@ -140,10 +140,10 @@ class _ConnectionServer(web.Server):
             loop=made._loop,
             **made._kwargs,
         )
-        self._head_timeout = head_timeout
+        self.head_timeout = head_timeout
 
     def __call__(self) -> RequestHandler:
-        return Connection(self, loop=self._loop, head_timeout=self._head_timeout, **self._kwargs)
+        return Connection(self, loop=self._loop, head_timeout=self.head_timeout, **self._kwargs)
 
 
 class ConnectionRunner(web.AppRunner):
@@ -170,6 +170,12 @@ class ConnectionRunner(web.AppRunner):
             max_field_size=_LONGEST_LINE,
         )
         self._head_timeout = head_timeout
+
+    def limit(self, *, head_timeout: float) -> None:
+        """Another limit, for connections that come from now on."""
+        self._head_timeout = head_timeout
+        if isinstance(self.server, _ConnectionServer):
+            self.server.head_timeout = head_timeout
 
     async def _make_server(self) -> web.Server:
         return _ConnectionServer(await super()._make_server(), self._head_timeout)

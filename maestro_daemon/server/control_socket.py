@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from maestro_daemon.errors import MaestroError
+from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.protocol import json
 
 NAME: Final = "control.sock"
@@ -96,7 +96,8 @@ def ask(
 ) -> dict[str, Any]:
     """``GET what?fields`` (``/status``) from the daemon behind the socket: its JSON object.
 
-    Blocks for at most about `timeout` seconds. Raises `ControlUnreachable` with one sentence.
+    Blocks for at most about `timeout` seconds. Raises `ControlUnreachable` with one sentence, and
+    `ConfigInvalid` where the daemon says so of its configuration.
     """
     target = f"{what}?{urlencode(fields)}" if fields else what
     with _asked(path, "GET", target, None, timeout) as response:
@@ -170,6 +171,9 @@ def _document(path: Path, status: int, body: bytes) -> dict[str, Any]:
         raise ControlUnreachable(f"{path} does not answer as a maestro-daemon.")
     if status != 200:
         error = document.get("error")
-        message = error.get("message") if isinstance(error, dict) else None
-        raise ControlUnreachable(message or f"The daemon answered with status {status}.")
+        error = error if isinstance(error, dict) else {}
+        message = error.get("message") or f"The daemon answered with status {status}."
+        if error.get("code") == ConfigInvalid.default_code:
+            raise ConfigInvalid(message)
+        raise ControlUnreachable(message)
     return document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,9 +15,12 @@ _UNREAD = "its models have not been read yet"
 
 
 class HealthPages:
-    """Both pages. Set `draining` when no new requests are wanted: the daemon is then not ready."""
+    """Both pages, of what `offer` and `access` give when they are asked for.
 
-    def __init__(self, offer: Offer, access: Access) -> None:
+    Set `draining` when no new requests are wanted: the daemon is then not ready.
+    """
+
+    def __init__(self, offer: Callable[[], Offer], access: Callable[[], Access]) -> None:
         self._offer = offer
         self._access = access
         self.draining = False
@@ -38,7 +41,7 @@ class HealthPages:
         """
         report = self.report()
         status = 503 if report["status"] == "not_ready" else 200
-        if self._access.has_keys and not request.get(CLIENT):
+        if self._access().has_keys and not request.get(CLIENT):
             report = {"status": report["status"]}
         return _answer(status, report)
 
@@ -47,8 +50,9 @@ class HealthPages:
 
         The status is ``ready``, ``degraded`` (something cannot serve, something can) or ``not_ready``.
         """
-        reasons = {provider: self._reason(provider) for provider in self._offer.providers}
-        routes = {route: _route_reason(targets, reasons) for route, targets in self._offer.routes.items()}
+        offer = self._offer()
+        reasons = {provider: _reason(offer, provider) for provider in offer.providers}
+        routes = {route: _route_reason(targets, reasons) for route, targets in offer.routes.items()}
         able = any(reason is None for reason in reasons.values())
         wholly = able and not any([*reasons.values(), *routes.values()])
         report: dict[str, Any] = {
@@ -63,11 +67,12 @@ class HealthPages:
             report["reason"] = "no provider is configured"
         return report
 
-    def _reason(self, provider: str) -> str | None:
-        failure = self._offer.catalogue.failure(provider)
-        if failure is not None:
-            return failure
-        return _UNREAD if self._offer.catalogue.models(provider) is None else None
+
+def _reason(offer: Offer, provider: str) -> str | None:
+    failure = offer.catalogue.failure(provider)
+    if failure is not None:
+        return failure
+    return _UNREAD if offer.catalogue.models(provider) is None else None
 
 
 def _route_reason(targets: Any, reasons: Mapping[str, str | None]) -> str | None:

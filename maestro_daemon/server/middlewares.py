@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from maestro_daemon.errors import MaestroError
-from maestro_daemon.server.access import CLIENT, Access
+from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.paths import method_not_allowed, unknown_path
 from maestro_daemon.server.request_id import HEADER, request_id_of
@@ -16,8 +18,10 @@ _LONGEST_PATH = 200
 _log = structlog.get_logger("maestro_daemon.server")
 
 
-def front_door(access: Access) -> Middleware:
+def front_door(admitted: Callable[[web.BaseRequest], str]) -> Middleware:
     """The one middleware: who calls, under which id, and whatever is raised as an answer in the envelope.
+
+    `admitted` gives the client's name, or raises; see `Access.admitted`.
 
     An exception after an answer has begun ends the connection: a second answer would stand inside the first.
     """
@@ -26,7 +30,7 @@ def front_door(access: Access) -> Middleware:
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request_id_of(request)
         try:
-            request[CLIENT] = access.admitted(request)
+            request[CLIENT] = admitted(request)
             answer = await handler(request)
         except web.HTTPRedirection as redirection:
             redirection.headers[HEADER] = request_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -21,12 +21,12 @@ _LONGEST_ECHO = 128
 
 
 class ModelsPage:
-    """The list as it stands, built when the offer has changed.
+    """The list of what `offer` gives when it is asked for, built when that has changed.
 
     `created` (unix seconds) is said of models whose upstream does not say when they were made.
     """
 
-    def __init__(self, offer: Offer, *, created: int) -> None:
+    def __init__(self, offer: Callable[[], Offer], *, created: int) -> None:
         self._offer = offer
         self._created = created
         self._seen: list[Any] | None = None
@@ -55,9 +55,9 @@ class ModelsPage:
 
     async def show_one(self, request: web.Request) -> web.StreamResponse:
         """One entry of OpenAI's list; a bare id that exactly one provider lists is known as well."""
-        self._refresh()
+        offer = self._refresh()
         wanted = request.match_info["id"]
-        entry = self._entries.get(wanted) or self._bare(wanted)
+        entry = self._entries.get(wanted) or self._bare(offer, wanted)
         if entry is None:
             shown = quoted(wanted, _LONGEST_ECHO)
             raise ModelUnknown(
@@ -65,41 +65,39 @@ class ModelsPage:
             )
         return web.Response(body=json.dumps(entry), content_type="application/json")
 
-    def _bare(self, wanted: str) -> dict[str, Any] | None:
+    def _bare(self, offer: Offer, wanted: str) -> dict[str, Any] | None:
         found = [
             entry
-            for provider in self._offer.providers
+            for provider in offer.providers
             if (entry := self._entries.get(f"{provider}/{wanted}")) is not None
         ]
         return {**found[0], "id": wanted} if len(found) == 1 else None
 
-    def _refresh(self) -> None:
-        offer = self._offer
+    def _refresh(self) -> Offer:
+        """Build the list anew if need be, and give what it lists."""
+        offer = self._offer()
         auto = offer.auto()
-        seen: list[Any] = [auto, *(offer.catalogue.models(provider) for provider in offer.providers)]
+        seen: list[Any] = [offer, auto, *(offer.catalogue.models(provider) for provider in offer.providers)]
         if self._seen is not None and all(map(_is_same, self._seen, seen)):
-            return
+            return offer
         names = _names(offer, auto)
-        self._entries = {name: self._entry(name, targets) for name, targets in names.items()}
+        self._entries = {name: self._entry(offer, name, targets) for name, targets in names.items()}
         document = {
             "object": "list",
             "data": list(self._entries.values()),
             "models": [
                 entry
                 for priority, (name, targets) in enumerate(names.items())
-                if (entry := self._codex_entry(name, targets, priority)) is not None
+                if (entry := _codex_entry(offer, name, targets, priority)) is not None
             ],
         }
         self._body = json.dumps(document)
         self._etag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
         self._seen = seen
+        return offer
 
-    def _codex_entry(self, name: str, targets: Sequence[str], priority: int) -> dict[str, Any] | None:
-        models = [self._offer.model(target) for target in targets]
-        return codex_entry(name, models=models, priority=priority)
-
-    def _entry(self, name: str, targets: Sequence[str]) -> dict[str, Any]:
-        models = [self._offer.model(target) for target in targets]
+    def _entry(self, offer: Offer, name: str, targets: Sequence[str]) -> dict[str, Any]:
+        models = [offer.model(target) for target in targets]
         known = [model for model in models if model is not None]
         own = len(targets) == 1 and targets[0] == name
         entry: dict[str, Any] = {
@@ -115,6 +113,11 @@ class ModelsPage:
             if said:
                 entry[field] = min(said)
         return entry
+
+
+def _codex_entry(offer: Offer, name: str, targets: Sequence[str], priority: int) -> dict[str, Any] | None:
+    models = [offer.model(target) for target in targets]
+    return codex_entry(name, models=models, priority=priority)
 
 
 def _names(offer: Offer, auto: str | None) -> dict[str, Sequence[str]]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -18,16 +17,16 @@ from maestro_daemon.protocol.guard import Guard
 from maestro_daemon.providers.notices import Outcome
 from maestro_daemon.providers.registry import Notices
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing.router import Progress, Router
+from maestro_daemon.routing.router import Progress
 from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.body import read_body
 from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
+from maestro_daemon.server.front import Door, Front
 from maestro_daemon.server.headers import carried, deadline, passed_back
 from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
-from maestro_daemon.ticker import Ticker
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -49,25 +48,16 @@ class DaemonStopping(MaestroError):
     default_code = "server_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the handler is bounded by: `max_body` in bytes, the others in seconds."""
-
-    max_body: int
-    body_timeout: float
-    keepalive: float
-    send_timeout: float
-
-
 class ResponsesHandler:
-    """The handler of the Responses route; one object for all requests."""
+    """The handler of the Responses route; one object for all requests.
 
-    def __init__(self, router: Router, notices: Notices, limits: Limits) -> None:
-        self._router = router
+    Each is served to its end by the front that `door` leads to when it comes.
+    """
+
+    def __init__(self, door: Door, notices: Notices) -> None:
+        self._door = door
         self._notices = notices
-        self._limits = limits
         self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call each time
-        self._ticker = Ticker(min(limits.keepalive, limits.send_timeout), self._loop)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._all_ended = asyncio.Event()
         self._ending = False
@@ -103,8 +93,11 @@ class ResponsesHandler:
         task = asyncio.current_task(self._loop)
         assert task is not None  # noqa: S101  (handlers run in tasks; says so to the type checker)
         self._tasks.add(task)
+        front = self._door.front
+        front.enter()
         try:
-            raw = await read_body(request, limit=self._limits.max_body, timeout=self._limits.body_timeout)
+            limits = front.limits
+            raw = await read_body(request, limit=limits.max_body, timeout=limits.body_timeout)
             wanted = parse_request(
                 raw,
                 headers=carried(request.headers),
@@ -117,8 +110,8 @@ class ResponsesHandler:
             if wanted.client:
                 structlog.contextvars.bind_contextvars(client=wanted.client)
             if wanted.stream:
-                return await self._stream(request, wanted, progress, outcome, began)
-            return await self._json(request, wanted, progress, outcome)
+                return await self._stream(front, request, wanted, progress, outcome, began)
+            return await self._json(front, request, wanted, progress, outcome)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
             if not _has_begun(request) and self._is_ended_by_us(request):
@@ -145,6 +138,7 @@ class ResponsesHandler:
             outcome.http_status = 500
             return error_response(outcome.error, headers=_house_headers(progress))
         finally:
+            front.leave()
             self._tasks.discard(task)
             self._all_ended.set()
             self.answered += 1
@@ -156,9 +150,14 @@ class ResponsesHandler:
                 _log_unread(request, outcome)
 
     async def _json(
-        self, request: web.Request, wanted: ResponseRequest, progress: Progress, outcome: Outcome
+        self,
+        front: Front,
+        request: web.Request,
+        wanted: ResponseRequest,
+        progress: Progress,
+        outcome: Outcome,
     ) -> web.StreamResponse:
-        completed = await self._router.complete(wanted, progress)
+        completed = await front.router.complete(wanted, progress)
         outcome.status = str(completed.response.get("status", "completed"))
         outcome.usage = _usage(completed.response)
         headers = passed_back(completed.headers, asked_model=wanted.asked_model)
@@ -171,22 +170,23 @@ class ResponsesHandler:
         response.content_type = "application/json"
         response.content_length = len(body)
         # A client may stop taking it in the middle; the writer does not wait for ever.
-        async with self._writer(response, request) as writer:
+        async with self._writer(front, response, request) as writer:
             writer.send_raw(body)
         return response
 
-    def _writer(self, response: web.StreamResponse, request: web.Request) -> StreamWriter:
-        return StreamWriter(response, request, self._limits.send_timeout, self._ticker, self._loop)
+    def _writer(self, front: Front, response: web.StreamResponse, request: web.Request) -> StreamWriter:
+        return StreamWriter(response, request, front.limits.send_timeout, front.ticker, self._loop)
 
     async def _stream(
         self,
+        front: Front,
         request: web.Request,
         wanted: ResponseRequest,
         progress: Progress,
         outcome: Outcome,
         began: float,
     ) -> web.StreamResponse:
-        stream = await self._router.stream(wanted, progress)
+        stream = await front.router.stream(wanted, progress)
         told = len(progress.attempts)
         headers = passed_back(stream.headers, asked_model=wanted.asked_model)
         headers.update(_house_headers(progress))
@@ -194,12 +194,12 @@ class ResponsesHandler:
         headers[HEADER] = wanted.request_id
         response = EventStream(headers=headers)
         async with stream as events:
-            writer = self._writer(response, request)
+            writer = self._writer(front, response, request)
             guard = Guard(wanted, writer.send, store=stream.store, emit_burst=writer.send_burst)
             guard.preamble()  # what cannot be written as JSON is still an HTTP error
             async with writer:
-                keepalive = Keepalive(writer, self._limits.keepalive, guard.keepalive)
-                self._ticker.add(keepalive)
+                keepalive = Keepalive(writer, front.limits.keepalive, guard.keepalive)
+                front.ticker.add(keepalive)
                 try:
                     begun = False
                     async for event in events:
@@ -229,7 +229,7 @@ class ResponsesHandler:
                     outcome.error = _internal(error)
                     guard.fail(outcome.error)
                 finally:
-                    self._ticker.discard(keepalive)
+                    front.ticker.discard(keepalive)
                 writer.send_raw(sse.DONE)
                 outcome.status = str(guard.response.get("status"))
                 outcome.usage = _usage(guard.response)

@@ -11,7 +11,7 @@ import pytest
 from maestro_daemon.errors import ProviderUnavailable
 from maestro_daemon.plugin import ResponseRequest
 from maestro_daemon.providers.catalog import Catalog
-from maestro_daemon.providers.lifetime import living
+from maestro_daemon.providers.lifetime import Residents
 
 Lines = list[MutableMapping[str, Any]]
 
@@ -64,8 +64,11 @@ async def for_ever() -> None:
 
 
 async def lived(*, patience: float = 10.0, **providers: Quiet) -> None:
-    async with living(providers, Catalog(providers), patience=patience):
-        await asyncio.sleep(0)
+    residents = Residents(patience=patience)
+    residents.hold(providers, Catalog(providers))
+    await asyncio.sleep(0)
+    await residents.close()
+    assert len(residents) == 0
 
 
 async def test_one_that_never_closes_is_left_and_the_others_are_closed(logged: Lines) -> None:

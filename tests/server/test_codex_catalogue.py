@@ -39,7 +39,8 @@ class Gateway:
         self.bodies: list[dict[str, Any]] = []
         catalogue = Shelf(home=MODELS)
         routes = {"coder": ["home/known", "home/thinks"], "blind": ["home/no-tools"]}
-        self.page = ModelsPage(Offer(("home",), routes, catalogue, lambda: "home/plain"), created=CREATED)
+        offer = Offer(("home",), routes, catalogue, lambda: "home/plain")
+        self.page = ModelsPage(lambda: offer, created=CREATED)
 
     def routes(self) -> list[web.RouteDef]:
         return [*self.page.routes(), web.post("/v1/responses", self.answer)]

@@ -24,7 +24,8 @@ class Shelf:
 
 
 def pages(*providers: str, keys: dict[str, str] | None = None, **routes: list[str]) -> HealthPages:
-    return HealthPages(Offer(providers, routes, Shelf()), Access(keys or {}))
+    offer, access = Offer(providers, routes, Shelf()), Access(keys or {})
+    return HealthPages(lambda: offer, lambda: access)
 
 
 async def ready(made: HealthPages, *headers: str, access: Access | None = None) -> tuple[int, dict[str, Any]]:

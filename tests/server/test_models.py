@@ -53,7 +53,8 @@ def offer(catalogue: Shelf, auto: str | None = "home/org/qwen:8b") -> Offer:
 
 
 def page(catalogue: Shelf | None = None, auto: str | None = "home/org/qwen:8b") -> ModelsPage:
-    return ModelsPage(offer(catalogue or shelf(), auto), created=CREATED)
+    made = offer(catalogue or shelf(), auto)
+    return ModelsPage(lambda: made, created=CREATED)
 
 
 async def listed(running: Edge, path: str = "/v1/models") -> dict[str, Any]:
@@ -115,7 +116,7 @@ async def test_without_anything_for_auto_it_is_not_listed() -> None:
 async def test_a_configured_route_named_auto_wins() -> None:
     catalogue = shelf()
     made = Offer(("home",), {"auto": ["home/shared"]}, catalogue, lambda: "home/org/qwen:8b")
-    async with edge(ModelsPage(made, created=CREATED).routes()) as running:
+    async with edge(ModelsPage(lambda: made, created=CREATED).routes()) as running:
         entries = [entry for entry in (await listed(running))["data"] if entry["id"] == "auto"]
         assert len(entries) == 1
         assert "context_window" not in entries[0]
@@ -136,7 +137,7 @@ async def test_codex_sees_only_what_can_call_tools_and_a_whole_prompt() -> None:
 
 async def test_an_unread_or_empty_offer_is_an_empty_list() -> None:
     made = Offer(("cold",), {}, Shelf(cold=None))
-    async with edge(ModelsPage(made, created=CREATED).routes()) as running:
+    async with edge(ModelsPage(lambda: made, created=CREATED).routes()) as running:
         assert await listed(running) == {"object": "list", "data": [], "models": []}
 
 

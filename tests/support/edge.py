@@ -94,7 +94,7 @@ async def edge(
     **runner_options: Any,
 ) -> AsyncIterator[Edge]:
     """Serve `routes` behind all that stands around every handler."""
-    app = web.Application(middlewares=[front_door(access or Access({}))])
+    app = web.Application(middlewares=[front_door((access or Access({})).admitted)])
     app.add_routes(websocket_routes())
     app.add_routes(routes)
     if configure is not None:

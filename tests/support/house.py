@@ -19,11 +19,12 @@ from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
-from maestro_daemon.routing.terms import Patience
+from maestro_daemon.routing.terms import USUAL, Patience, Terms
 from maestro_daemon.server.access import Access
 from maestro_daemon.server.app import make_app
 from maestro_daemon.server.connections import ConnectionRunner
-from maestro_daemon.server.responses import Limits, ResponsesHandler
+from maestro_daemon.server.front import Door, Front, Limits
+from maestro_daemon.server.responses import ResponsesHandler
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import ResponsesUpstream
 
@@ -141,6 +142,7 @@ async def house(
     health: Health | None = None,
     patience: Mapping[str, Patience] | None = None,
     budget: RetryBudget | None = None,
+    terms: Terms = USUAL,
 ) -> AsyncIterator[House]:
     """Serve `providers`; `routes` maps a name to (targets, fallbacks), each ``provider/model``."""
 
@@ -149,7 +151,7 @@ async def house(
         return Target(providers[provider], provider, model)
 
     built = {
-        name: Route(name, tuple(map(target, targets)), tuple(map(target, fallbacks)), balance)
+        name: Route(name, tuple(map(target, targets)), tuple(map(target, fallbacks)), balance, terms=terms)
         for name, (targets, fallbacks) in (routes or {}).items()
     }
     heard = Heard()
@@ -158,8 +160,9 @@ async def house(
     health = Health() if health is None else health
     planner = Planner(providers, built, catalogue, memory, health=health)
     router = Router(planner, memory, heard, health=health, patience=patience or {}, budget=budget)
-    handler = ResponsesHandler(router, heard, Limits(max_body, 30.0, keepalive, send_timeout))  # type: ignore[arg-type]
-    runner = ConnectionRunner(make_app(handler, Access(keys or {}), more))
+    door = Door(Front(router, Access(keys or {}), Limits(max_body, 30.0, keepalive, send_timeout)))
+    handler = ResponsesHandler(door, heard)  # type: ignore[arg-type]
+    runner = ConnectionRunner(make_app(handler, door, more))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

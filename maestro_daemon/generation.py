@@ -1,0 +1,167 @@
+"""A generation: everything that is made from one configuration, and what outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from maestro_daemon.config import Config
+from maestro_daemon.config.changes import is_same_provider
+from maestro_daemon.errors import MaestroError
+from maestro_daemon.providers.absent import AbsentProvider
+from maestro_daemon.providers.accounts import Accounts
+from maestro_daemon.providers.catalog import Catalog
+from maestro_daemon.providers.provider import Provider
+from maestro_daemon.providers.registry import Registry
+from maestro_daemon.routing.affinity import Affinity
+from maestro_daemon.routing.budget import RetryBudget
+from maestro_daemon.routing.deadlines import Deadlines
+from maestro_daemon.routing.health import Health
+from maestro_daemon.routing.memory import Memory
+from maestro_daemon.routing.plan import Planner, Route, Target
+from maestro_daemon.routing.router import Router
+from maestro_daemon.server.access import Access
+from maestro_daemon.server.front import Front, Limits
+from maestro_daemon.server.offer import Offer
+
+_LAST_WORDS: Final = 60.0
+_log: Final = structlog.get_logger(__name__)
+
+
+class Lasting:
+    """What outlives every configuration: the plugins, what is known of targets, conversations and answers."""
+
+    def __init__(self, registry: Registry, config: Config, *, health: Health | None = None) -> None:
+        self.registry = registry
+        self.memory = Memory()
+        self.affinity = Affinity()
+        self.deadlines = Deadlines()
+        self.health = Health(config.breaker.rules()) if health is None else health
+        self.budget = RetryBudget(config.breaker.budget())
+
+    def follow(self, config: Config) -> None:
+        """The rules of another configuration from now on; what is known stays."""
+        self.health.follow(config.breaker.rules())
+        self.budget.follow(config.breaker.budget())
+
+
+class Generation:
+    """What is made from one `config`. Providers of the generation `before` go on where their tables do.
+
+    `made` names the providers that were made for this one. `logged_in` is called with a provider's name when
+    its login changed. Nothing runs yet, and nothing is to be closed here: see `Succession`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        lasting: Lasting,
+        *,
+        before: Generation | None = None,
+        logged_in: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.config = config
+        self.providers: dict[str, Provider] = {
+            name: _kept(config, before, name) or _made(config, lasting.registry, name)
+            for name in config.providers
+        }
+        self.made = [
+            name
+            for name, provider in self.providers.items()
+            if before is None or before.providers.get(name) is not provider
+        ]
+        self.catalog: Catalog = Catalog(self.providers, None if before is None else before.catalog)
+        routes = _routes(config, self.providers)
+        self.route_targets = [
+            target for route in routes.values() for target in (*route.targets, *route.fallbacks)
+        ]
+        planner = Planner(
+            self.providers,
+            routes,
+            self.catalog,
+            lasting.memory,
+            health=lasting.health,
+            affinity=lasting.affinity,
+        )
+        router = Router(
+            planner,
+            lasting.memory,
+            lasting.registry.hook,
+            health=lasting.health,
+            budget=lasting.budget,
+            deadlines=lasting.deadlines,
+            patience={name: each.patience for name, each in config.providers.items()},
+        )
+        server = config.server
+        self.access = Access(
+            {name: client.key.reveal() for name, client in config.clients.items()},
+            allowed_hosts=server.allowed_hosts,
+        )
+        limits = Limits(
+            max_body=server.max_body,
+            body_timeout=server.body_timeout,
+            keepalive=server.keepalive,
+            send_timeout=server.send_timeout,
+        )
+        self.front = Front(router, self.access, limits)
+        self.offer = Offer(
+            list(self.providers),
+            {
+                name: [target.name for target in (*route.targets, *route.fallbacks)]
+                for name, route in routes.items()
+            },
+            self.catalog,
+            lambda: target.name if (target := planner.auto()) is not None else None,
+        )
+        self.accounts = Accounts(
+            self.providers,
+            {name: provider.kind for name, provider in config.providers.items()},
+            changed=logged_in,
+        )
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which none of its requests can be under way any more, if all goes well."""
+        totals = [provider.patience.total for provider in self.config.providers.values()]
+        totals += [route.total_timeout for route in self.config.routes.values()]
+        server = self.config.server
+        longest = max((total for total in totals if total is not None), default=0.0)
+        return longest + server.body_timeout + server.send_timeout + _LAST_WORDS
+
+
+def _kept(config: Config, before: Generation | None, name: str) -> Provider | None:
+    """The object that serves the provider already; one that could not be made is tried anew."""
+    if before is None or name not in before.providers or isinstance(before.providers[name], AbsentProvider):
+        return None
+    if not is_same_provider(before.config.providers[name], config.providers[name]):
+        return None
+    return before.providers[name]
+
+
+def _made(config: Config, registry: Registry, name: str) -> Provider:
+    wanted = config.providers[name]
+    try:
+        return registry.build(name, wanted.kind, wanted.options)
+    except MaestroError as error:
+        _log.error("provider not made", provider=name, reason=error.message)
+        return AbsentProvider(name, error)
+
+
+def _routes(config: Config, providers: Mapping[str, Provider]) -> dict[str, Route]:
+    def target(name: str) -> Target:
+        provider, _, model = name.partition("/")
+        return Target(providers[provider], provider, model, config.providers[provider].affinity)
+
+    return {
+        name: Route(
+            name,
+            tuple(map(target, route.targets)),
+            tuple(map(target, route.fallbacks)),
+            route.balance,
+            route.weights,
+            route.terms(),
+        )
+        for name, route in config.routes.items()
+    }

@@ -1,0 +1,118 @@
+"""What one provider lists: read now and again, never forgotten by a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from maestro_daemon.errors import MaestroError
+from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
+from maestro_daemon.providers.provider import Model, Provider
+
+_FIRST_RETRY: Final = 2.0
+_log: Final = structlog.get_logger(__name__)
+
+
+class News:
+    """Tells whoever waits that one more list was read for the first time."""
+
+    def __init__(self) -> None:
+        self._come = asyncio.Event()
+
+    def tell(self) -> None:
+        """One was; whoever asks from now on waits for the next."""
+        self._come.set()
+        self._come = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait until the next one was."""
+        await self._come.wait()
+
+
+class Shelf:
+    """The models of one provider.
+
+    `models` is the last good list, None while there was none; `failure` says in one sentence why the last
+    reading failed. `tried` is set once a reading has ended, which `news` is told, too.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        *,
+        ttl: float,
+        timeout: float,
+        sleep: Callable[[float], Awaitable[None]],
+        news: News,
+    ) -> None:
+        self.provider = provider
+        self.models: tuple[Model, ...] | None = None
+        self.failure: str | None = None
+        self.tried = asyncio.Event()
+        self._name = name
+        self._ttl = ttl
+        self._timeout = timeout
+        self._sleep = sleep
+        self._news = news
+        self._failures = 0
+        self._readings = 0
+        self._reading = asyncio.Lock()
+
+    async def keep(self) -> None:
+        """Read at once, then again and again, until cancelled."""
+        while True:
+            await self.read()
+            pause = self._ttl
+            if self._failures:
+                pause = min(self._ttl, _FIRST_RETRY * 2.0 ** min(self._failures - 1, 20))
+            await self._sleep(pause)
+
+    async def read(self) -> None:
+        """Read now; a failure is kept, not raised. Whoever asks during a reading waits for that one."""
+        readings = self._readings
+        async with self._reading:
+            if self._readings != readings:
+                return
+            try:
+                async with asyncio.timeout(self._timeout):
+                    models = await self.provider.models()
+                self.models = _sound(self._name, models)
+            except FAILURES as error:  # outsiders' code; one provider must not spoil the others
+                if ends_this_task(error):
+                    raise
+                sentence = self._sentence(error)
+                # Said once; an upstream that stays away must not fill the log.
+                tell = _log.debug if sentence == self.failure else _log.warning
+                tell("models not read", provider=self._name, error=sentence)
+                self._failures += 1
+                self.failure = sentence
+            else:
+                self._failures = 0
+                self.failure = None
+                _log.debug("models read", provider=self._name, models=len(self.models))
+            self._readings += 1
+            if not self.tried.is_set():
+                self.tried.set()
+                self._news.tell()
+
+    def _sentence(self, error: BaseException) -> str:
+        if isinstance(error, MaestroError):
+            return error.message
+        if isinstance(error, TimeoutError):
+            return f"The list of models did not come within {self._timeout:g} s."
+        return f"The list of models cannot be read: {type(error).__name__}: {error}"
+
+
+def _sound(provider: str, models: Sequence[Model]) -> tuple[Model, ...]:
+    """The entries that are models, each id once."""
+    sound: dict[str, Model] = {}
+    for model in models:
+        if isinstance(model, Model) and model.id:  # type: ignore[redundant-expr]
+            sound.setdefault(model.id, model)
+        else:
+            _log.warning("an entry of the list of models is none", provider=provider)
+    return tuple(sound.values())
