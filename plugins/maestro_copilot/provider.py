@@ -45,7 +45,11 @@ _EVERY_HEADER: Final = ("",)
 """What is handed to the upstream classes holds the headers to send, and no other."""
 
 _CARRIED: Final = "x-interaction-"
-_NEVER_ARRIVED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_NEVER_ARRIVED: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
 _log: Final = structlog.get_logger(__name__)
 
 
