@@ -66,7 +66,7 @@ class GitHub:
             min(expires_in, _LONGEST_EXPIRY)
             if expires_in is not None and expires_in > 0
             else _DEFAULT_EXPIRY,
-            _within(interval) if interval is not None and interval >= 0 else _DEFAULT_INTERVAL,
+            _within(interval) if interval is not None and interval > 0 else _DEFAULT_INTERVAL,
         )
 
     async def poll(self, code: Secret) -> Granted | Pending | Declined:

@@ -39,8 +39,9 @@ async def device_flow(
 ) -> AsyncGenerator[CodeShown | Waiting | LoginFailed | Granted, None]:
     """Log in to `github`: a code, `Waiting` before each question, and at the end `Granted` or `LoginFailed`.
 
-    GitHub is asked at its interval and a second more; `slow_down` makes that the interval it names, or five
-    seconds longer. A network that fails in between is no end: the code stays good until it expires.
+    GitHub is asked at its interval and a second more (twice the interval at most); `slow_down` makes that
+    the interval it names, or five seconds longer. A network that fails in between is no end: the code stays
+    good until it expires.
     """
     began = clock()
     try:
@@ -54,7 +55,7 @@ async def device_flow(
         if clock() >= began + code.expires_in:
             yield _ENDS["expired_token"]
             return
-        pause = interval + _MARGIN
+        pause = interval + min(_MARGIN, interval)
         yield Waiting(pause, problem)
         await sleep(pause)
         answer, problem = await _asked(github, code)

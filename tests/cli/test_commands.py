@@ -355,6 +355,32 @@ def test_wrong_usage_ends_with_2(run: Run, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [["login", "work"], ["logout", "work"], ["quota"], ["login", "--status"], ["login", "--json", "x"]],
+)
+def test_accounts_of_a_named_socket_need_its_daemon(run: Run, command: list[str]) -> None:
+    done = run(*command, "--socket", "nowhere.sock")
+    assert done.exit_code == 1
+    assert "No maestro-daemon is running here" in done.stderr
+
+
+def test_a_login_needs_a_name_and_says_where_names_are(run: Run) -> None:
+    done = run("login")
+    assert done.exit_code == 2
+    assert "see all of them with --status" in done.stderr
+
+
+def test_accounts_without_any_provider_that_has_one(place: Place, run: Run) -> None:
+    place.write('[providers.home]\nkind = "local"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    assert "needs no login" in run("login", "--status").stdout
+    assert run("quota").stdout == "no provider has a plan that could be asked for\n"
+    done = run("login", "home")
+    assert done.exit_code == 1
+    assert "Provider 'home' (kind 'local') has no login" in done.stderr
+    assert run("quota", "home").exit_code == 1
+
+
+@pytest.mark.parametrize(
     ("error", "said"),
     [
         (MaestroError("It cannot be."), "Error: It cannot be.\n"),

@@ -91,7 +91,7 @@ async def test_questions_keep_githubs_interval_and_a_margin(flow, github) -> Non
     assert one.pauses == [8.0, 8.0]
 
 
-@pytest.mark.parametrize("interval", [None, "soon", -1, [], float("1e400")])
+@pytest.mark.parametrize("interval", [None, "soon", -1, 0, [], float("1e400")])
 async def test_without_an_interval_it_is_five_seconds(flow, github, interval) -> None:
     github.device = {"expires_in": 900} if interval is None else {"expires_in": 900, "interval": interval}
     one = flow()

@@ -76,7 +76,7 @@ class GitHubHalf:
         self.faults: list[Fault] = []
         self.user_faults: list[Fault] = []
         self.page_faults: list[Fault] = []
-        self.device: dict[str, Any] = {"expires_in": 900, "interval": 0}
+        self.device: dict[str, Any] = {"expires_in": 900, "interval": 0.05}
         self.device_fault: Fault | None = None
         self.endpoints: Any = {"api": "https://api.individual.githubcopilot.com"}
         self.refresh_in: Any = 1500
