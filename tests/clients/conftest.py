@@ -25,6 +25,15 @@ api_key = "sk-upstream"
 kind = "local"
 base_url = "{url}"
 
+# What one test made an upstream do must not be held against it in the next.
+[breaker]
+cooldown = "1ms"
+longest_cooldown = "1ms"
+quota_cooldown = "1ms"
+longest_retry_after = "1ms"
+retry_ratio = 0
+retry_reserve = 0
+
 [routes.coder]
 targets = ["native/gpt-test"]
 fallbacks = ["home/gpt-test"]
