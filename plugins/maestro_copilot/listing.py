@@ -16,7 +16,7 @@ from maestro_copilot.quirks import Dialect
 from maestro_daemon.plugin import MaestroError, UpstreamBroken, UpstreamRefused
 
 _PATIENCE: Final = 10.0
-"""Seconds that a request waits for the first list; it goes on without one then."""
+"""Seconds that requests wait for a reading, from when it began; they go on without it then."""
 
 _PAUSE: Final = 15.0
 """Seconds after a failed reading in which requests do not cause another one."""
@@ -42,6 +42,7 @@ class Listing:
         self._good_until = 0.0
         self._quiet_until = 0.0
         self._reading: asyncio.Task[Catalogue] | None = None
+        self._began = 0.0
         self._learned: dict[str, Dialect] = {}
 
     async def models(self) -> Mapping[str, CopilotModel]:
@@ -62,7 +63,7 @@ class Listing:
         if (known is None or self._clock() >= self._good_until) and self._clock() >= self._quiet_until:
             reading = self._read()
             if known is None:
-                await asyncio.wait({reading}, timeout=_PATIENCE)
+                await self._wait_a_moment(reading)
         return (self._known or _NOTHING).models.get(id)
 
     async def dialect(self, id: str) -> tuple[Dialect, CopilotModel | None]:
@@ -77,7 +78,7 @@ class Listing:
         If it still says the same, it is wrong, and the other dialect is remembered.
         """
         self._good_until = 0.0
-        await asyncio.wait({self._read()}, timeout=_PATIENCE)
+        await self._wait_a_moment(self._read())
         model = (self._known or _NOTHING).models.get(id)
         if model is not None and model.dialect != refused:
             self._learned.pop(id, None)
@@ -94,9 +95,16 @@ class Listing:
             self._reading.cancel()
             await asyncio.wait({self._reading})
 
+    async def _wait_a_moment(self, reading: asyncio.Task[Catalogue]) -> None:
+        """Wait for it, but no request as long as all the others together."""
+        left = self._began + _PATIENCE - self._clock()
+        if left > 0:
+            await asyncio.wait({reading}, timeout=left)
+
     def _read(self) -> asyncio.Task[Catalogue]:
         """The reading that is under way, a new one if none is."""
         if self._reading is None or self._reading.done():
+            self._began = self._clock()
             self._reading = asyncio.create_task(self._ask(), name=f"the models of {self._name}")
             self._reading.add_done_callback(_is_heard)
         return self._reading

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maestro_copilot.catalogue import catalogue
 from maestro_copilot.chat_ways import ChatWays
@@ -157,6 +159,36 @@ def test_an_end_that_was_told_is_not_made_another() -> None:
 def test_chunks_of_any_shape_pass(chunk: Any) -> None:
     """copilot.md §8: choices null."""
     assert ways().chunk(chunk) == chunk
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = ("content", "tool_calls", "reasoning_text", "reasoning_opaque", "cot_id", "thinking", "signature")
+CALLS = st.lists(
+    st.fixed_dictionaries({}, optional={"id": JSON, "function": JSON, "thought_signature": JSON}), max_size=2
+)
+DELTA = st.fixed_dictionaries({}, optional={**dict.fromkeys(NAMES, JSON), "tool_calls": JSON | CALLS})
+CHOICE = st.fixed_dictionaries({}, optional={"delta": DELTA | JSON, "message": DELTA, "finish_reason": JSON})
+CHUNK = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(CHOICE | JSON, max_size=3) | JSON,
+        "usage": JSON | st.fixed_dictionaries({"completion_tokens": JSON}),
+        "error": JSON | st.fixed_dictionaries({"code": JSON}),
+    },
+)
+
+
+@given(st.lists(CHUNK | JSON, max_size=4))
+def test_any_chunks_are_left_to_the_house(chunks: list[Any]) -> None:
+    """copilot.md §8: read every answer leniently."""
+    one = ways()
+    one.body({"messages": []})
+    for chunk in chunks:
+        one.chunk(chunk)
 
 
 def test_codes_of_copilots_are_told_in_the_houses() -> None:

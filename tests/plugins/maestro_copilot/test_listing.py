@@ -79,6 +79,19 @@ async def test_many_who_ask_cause_one_reading(listed: Listing, fake: Fake) -> No
     assert len(fake.copilot.catalogue_reads) == 1
 
 
+async def test_a_list_that_does_not_come_holds_requests_up_once(
+    listed: Listing, fake: Fake, clock: Clock
+) -> None:
+    fake.copilot.catalogue_held = asyncio.Event()
+    first = asyncio.create_task(listed.model("gpt-native"))
+    await fake.copilot.catalogue_asked.wait()
+    clock.now += 10  # as long as anybody waits
+    assert await listed.model("gpt-native") is None
+    assert not first.done()
+    fake.copilot.catalogue_held.set()
+    assert await first is not None
+
+
 async def test_the_old_list_stays_while_a_refresh_fails(listed: Listing, fake: Fake, clock: Clock) -> None:
     """copilot.md §6 GET /models: keeping the old list on 429."""
     await listed.models()

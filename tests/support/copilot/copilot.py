@@ -61,7 +61,8 @@ class CopilotHalf:
     """The server's script and record.
 
     `tokens_end_after` are the numbers of answers behind each of which no token is good any more.
-    `catalogue` is what ``GET /models`` lists, `catalogue_faults` what the next questions for it get;
+    `catalogue` is what ``GET /models`` lists, `catalogue_faults` what the next questions for it get,
+    `catalogue_held` what they wait for;
     `as_text` calls JSON ``text/plain``. `served_at` has the endpoints of models that it lists wrongly.
     """
 
@@ -71,6 +72,8 @@ class CopilotHalf:
         self.chat = ChatHalf()
         self.catalogue: Any = {"object": "list", "data": list(OFFER)}
         self.catalogue_faults: list[Refused] = []
+        self.catalogue_held: asyncio.Event | None = None
+        self.catalogue_asked = asyncio.Event()
         self.catalogue_reads: list[Mapping[str, str]] = []
         self.faults: list[Refused | Cut | Stall] = []
         self.left: asyncio.Queue[str] = asyncio.Queue()
@@ -104,6 +107,9 @@ class CopilotHalf:
 
     async def _models(self, request: web.Request) -> web.Response:
         self.catalogue_reads.append({name.lower(): value for name, value in request.headers.items()})
+        self.catalogue_asked.set()
+        if self.catalogue_held is not None:
+            await self.catalogue_held.wait()
         try:
             self._check_caller(request)
             if self.catalogue_faults:
