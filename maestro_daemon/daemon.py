@@ -68,7 +68,7 @@ async def run(
         async with contextlib.AsyncExitStack() as stack:
             lasting = _lasting(config, registry, write)
             succession = await stack.enter_async_context(Succession(config, lasting))
-            daemon = _Daemon(succession, lasting, read)
+            daemon = Daemon(succession, lasting, read)
             await stack.enter_async_context(daemon.listening.opened())
             where = await stack.enter_async_context(daemon.controlled(socket_path))
             # What is alive now stays: the collector need not look at it again and again.
@@ -92,7 +92,7 @@ def _lasting(config: Config, registry: Registry, write: Write) -> Lasting:
     return Lasting(registry, config)
 
 
-class _Daemon:
+class Daemon:
     """The objects of one running daemon that outlive its configurations."""
 
     def __init__(self, succession: Succession, lasting: Lasting, read: Read) -> None:

@@ -1,0 +1,284 @@
+"""One configuration after another while requests run: each ends under its own, and what is the same stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from maestro_daemon.plugin import HttpOptions, ProviderUnavailable, hookimpl
+from tests.support import native
+from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Reply, Stream, fake_upstream, refusal
+from tests.support.house import NativeProvider, parse_stream
+from tests.support.standing import SERVER, provider, route, standing, told, until
+
+HELLO = native.text("Hel", "lo")
+WHOLE = Reply(native.response("resp_1", "completed", [native.message("Hello")]))
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FakeUpstream]:
+    """A second upstream."""
+    async with fake_upstream() as running:
+        running.play(WHOLE)
+        yield running
+
+
+def is_closed(provider: Any) -> bool:
+    """Whether a provider's connections are closed for good."""
+    closed: bool = provider._http._session.closed
+    return closed
+
+
+async def test_an_added_provider_and_route_answer_at_once(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    before = SERVER + provider("one", upstream.url) + route("coder", "one/gpt-test")
+    async with standing(tmp_path, before) as daemon:
+        assert (await daemon.post("two/gpt-test"))[0] == 404
+        assert (await daemon.post("chat"))[0] == 404
+        become = await daemon.reload(before + provider("two", other.url) + route("chat", "two/gpt-test"))
+        assert become == {
+            "config": str(daemon.file),
+            "added": ["providers.two", "routes.chat"],
+            "removed": [],
+            "changed": [],
+            "restart": [],
+            "problems": {},
+        }
+        assert (await daemon.post("two/gpt-test"))[0] == 200
+        assert (await daemon.post("chat"))[0] == 200
+        _, models = await daemon.get("/v1/models")
+        assert [model["id"] for model in models["data"]] == ["coder", "chat", "one/gpt-test", "two/gpt-test"]
+        assert (await daemon.get("/readyz"))[1]["providers"].keys() == {"one", "two"}
+    assert len(other.requests) == 2
+
+
+async def test_a_bare_model_of_a_new_provider_is_known_as_soon_as_the_reload_has_answered(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    other.models = {"object": "list", "data": [{"id": "fresh"}]}
+    before = SERVER + provider("one", upstream.url)
+    async with standing(tmp_path, before) as daemon:
+        await daemon.reload(before + provider("two", other.url))
+        assert daemon.current.catalog.models("two") is not None
+        assert (await daemon.post("fresh"))[0] == 200
+
+
+async def test_a_provider_that_is_down_does_not_keep_the_others_from_taking_over(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    before = SERVER + provider("one", upstream.url)
+    async with standing(tmp_path, before) as daemon:
+        become = await daemon.reload(before + provider("two", "http://127.0.0.1:1/v1"))
+        assert become["added"] == ["providers.two"]
+        assert (await daemon.post("two/gpt-test"))[0] == 502
+        assert (await daemon.post("one/gpt-test"))[0] == 200
+
+
+async def test_a_stream_ends_whole_on_a_route_and_a_provider_that_are_gone(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(Stream(*HELLO[:4], PAUSE, *HELLO[4:]))
+    rest = SERVER + provider("two", other.url)
+    async with standing(
+        tmp_path, rest + provider("one", upstream.url) + route("coder", "one/gpt-test")
+    ) as daemon:
+        gone = daemon.current.providers["one"]
+        sent = {"model": "coder", "input": "Hi", "stream": True}
+        async with daemon.session.post(f"{daemon.url}/responses", json=sent) as answer:
+            begun = await answer.content.readuntil(b"\n\n")
+            become = await daemon.reload(rest)
+            assert become["removed"] == ["providers.one", "routes.coder"]
+            assert (await daemon.post("coder"))[0] == 404
+            assert (await daemon.post("one/gpt-test"))[0] == 404
+            assert daemon.daemon.succession.lingering == 1
+            assert not is_closed(gone)
+            upstream.go_on()
+            events = parse_stream(begun + await answer.read())
+        assert events[-1]["type"] == "response.completed"
+        await daemon.only_current()
+        assert is_closed(gone)
+
+
+async def test_a_request_that_is_read_under_one_configuration_is_answered_under_it(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    before = SERVER + provider("one", upstream.url) + route("coder", "one/gpt-test")
+    async with standing(tmp_path, before) as daemon:
+        host, port = daemon.url.removeprefix("http://").removesuffix("/v1").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = b'{"model": "coder", "input": "Hi"}'
+        head = f"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body[:5])
+        await until(lambda: daemon.current.front.in_flight == 1)
+        await daemon.reload(SERVER + provider("one", upstream.url))
+        writer.write(body[5:])
+        assert (await reader.readline()).split()[1] == b"200"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_what_did_not_change_is_kept_with_its_connection(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    one, two = provider("one", upstream.url), provider("two", other.url)
+    async with standing(tmp_path, SERVER + one + two) as daemon:
+        for name in ("one", "two"):
+            await daemon.post(f"{name}/gpt-test")
+        before = daemon.current
+        become = await daemon.reload(
+            SERVER
+            + one
+            + 'affinity = "5m"\n'
+            + two
+            + 'idle_timeout = "9s"\n'
+            + route("coder", "one/gpt-test")
+        )
+        assert become["changed"] == ["providers.one.affinity", "providers.two.idle_timeout"]
+        assert daemon.current.providers["one"] is before.providers["one"]
+        assert daemon.current.catalog.models("one") is before.catalog.models("one")
+        assert daemon.current.providers["two"] is not before.providers["two"]
+        await daemon.only_current()
+        assert is_closed(before.providers["two"])
+        for name in ("one", "two"):
+            await daemon.post(f"{name}/gpt-test")
+    assert len({each.peer for each in upstream.requests}) == 1
+    assert len({each.peer for each in other.requests}) == 2
+
+
+async def test_conversations_stay_where_they_were(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    text = SERVER + provider("one", upstream.url) + provider("two", other.url)
+    text += route("coder", "one/gpt-test", "two/gpt-test")
+    async with standing(tmp_path, text) as daemon:
+        for _ in range(3):
+            for conversation in ("a", "b"):
+                assert (await daemon.post("coder", prompt_cache_key=conversation))[0] == 200
+            text += f'[routes.more{len(upstream.requests)}]\ntargets = ["two/gpt-test"]\n'
+            await daemon.reload(text)
+    asked = [[each.body["prompt_cache_key"] for each in server.requests] for server in (upstream, other)]
+    assert asked == [["a"] * 3, ["b"] * 3]
+
+
+async def test_a_breaker_stays_open_unless_its_provider_changed(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(refusal(429, headers={"retry-after": "600"}))
+    other.play(refusal(429, headers={"retry-after": "600"}))
+    one, two = provider("one", upstream.url), provider("two", other.url)
+    breaker = "[breaker]\nfailures = 5\n"
+    async with standing(tmp_path, SERVER + one + two) as daemon:
+        for name in ("one", "two"):
+            assert (await daemon.post(f"{name}/gpt-test"))[0] == 429
+        await daemon.reload(SERVER + one + two + 'idle_timeout = "9s"\n' + breaker)
+        states = {row["target"]: row["state"] for row in daemon.daemon.status()["targets"]}
+        assert states == {"one/gpt-test": "open", "two/gpt-test": "closed"}
+        for name in ("one", "two"):
+            assert (await daemon.post(f"{name}/gpt-test"))[0] == 429
+    assert (len(upstream.requests), len(other.requests)) == (1, 2)
+
+
+async def test_status_tells_of_no_target_whose_provider_is_gone(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    text = SERVER + provider("one", upstream.url)
+    async with standing(tmp_path, text + provider("two", other.url)) as daemon:
+        await daemon.post("one/gpt-test")
+        await daemon.post("two/gpt-test")
+        await daemon.reload(text)
+        status = daemon.daemon.status()
+        assert [row["target"] for row in status["targets"]] == ["one/gpt-test"]
+        assert status["providers"].keys() == {"one"}
+
+
+async def test_what_is_remembered_of_answers_outlives_a_reload(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    text = SERVER + provider("one", upstream.url)
+    async with standing(tmp_path, text + route("coder", "one/gpt-test")) as daemon:
+        _, first = await daemon.post("one/gpt-test")
+        await daemon.reload(text)
+        assert (await daemon.post("one/gpt-test", previous_response_id=first["id"]))[0] == 200
+    assert upstream.requests[-1].body["previous_response_id"] == "resp_1"
+
+
+class Absent:
+    """A plugin whose providers cannot be made, until they can."""
+
+    able = False
+
+    def plugin(self) -> Any:
+        def make(name: str, options: Any) -> Any:
+            if not self.able:
+                raise ProviderUnavailable("A part is missing.")
+            return NativeProvider(name, options.base_url)
+
+        @hookimpl
+        def maestro_register_providers(register: Any) -> None:
+            register("fickle", HttpOptions, make)
+
+        return SimpleNamespace(maestro_register_providers=maestro_register_providers)
+
+
+async def test_a_provider_that_could_not_be_made_is_tried_anew(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    fickle = Absent()
+    text = SERVER + f'[providers.one]\nkind = "fickle"\nbase_url = "{upstream.url}"\n'
+    async with standing(tmp_path, text, plugins={"fickle": fickle.plugin()}) as daemon:
+        assert (await daemon.post("one/gpt-test"))[0] == 503
+        assert (await daemon.reload())["problems"] == {"one": "A part is missing."}
+        fickle.able = True
+        assert (await daemon.reload())["problems"] == {}
+        assert (await daemon.post("one/gpt-test"))[0] == 200
+
+
+async def test_the_daemon_ends_while_an_earlier_configuration_still_serves(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(Stream(*HELLO[:4], STALL))
+    text = SERVER + 'drain = "50ms"\n' + provider("one", upstream.url)
+    async with AsyncExitStack() as stack:
+        daemon = await stack.enter_async_context(standing(tmp_path, text))
+        gone = daemon.current.providers["one"]
+        sent = {"model": "one/gpt-test", "input": "Hi", "stream": True}
+        async with daemon.session.post(f"{daemon.url}/responses", json=sent) as answer:
+            begun = await answer.content.readuntil(b"\n\n")
+            await daemon.reload('[server]\nport = 0\ndrain = "50ms"\n')
+            await daemon.daemon.drain(asyncio.Event())
+            events = parse_stream(begun + await answer.read())
+        assert events[-1]["type"] == "response.failed"
+        await stack.aclose()
+    assert is_closed(gone)
+
+
+async def test_requests_that_never_end_do_not_keep_their_providers_for_ever(
+    tmp_path: Path, upstream: FakeUpstream, logged: list[MutableMapping[str, Any]], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("maestro_daemon.generation._LAST_WORDS", 0.01)
+    limits = 'body_timeout = "1ms"\nsend_timeout = "1ms"\n'
+    one = provider("one", upstream.url, 'total_timeout = "1ms"')
+    async with standing(tmp_path, SERVER + limits + one) as daemon:
+        before = daemon.current
+        with before.front.entered():
+            await daemon.reload(SERVER)
+            await daemon.only_current()
+        assert is_closed(before.providers["one"])
+    assert (
+        len(told(logged, "requests under an earlier configuration do not end: its providers are closed")) == 1
+    )
