@@ -15,7 +15,8 @@
     │  │  ├─ HostUnknown              its name could not be resolved
     │  │  └─ ConnectionLost           it hung up before any byte of an answer came
     │  ├─ UpstreamRefused             it answered with a status
-    │  │  └─ CredentialsRefused       401/403
+    │  │  ├─ CredentialsRefused       401/403
+    │  │  └─ ProviderBusy         429  it was not asked: too many requests wait for it here already
     │  └─ UpstreamBroken              it spoke nonsense, or stopped mid-stream
     ├─ DeadlinePassed            504  the answer took longer than it may, or than its client waits
     └─ AttemptsExhausted              every target failed
@@ -153,6 +154,10 @@ class UpstreamRefused(UpstreamError):
 
 class CredentialsRefused(UpstreamRefused):
     """The upstream answered 401 or 403: the provider's credentials are wrong, not the client's."""
+
+
+class ProviderBusy(UpstreamRefused):
+    """The upstream was not asked: as many requests as may wait for it here do."""
 
 
 class UpstreamBroken(UpstreamError):

@@ -11,7 +11,7 @@
       on trial: the next failure opens it, a whole answer ends the trial
 
 An attempt that began under an earlier state says nothing about the present one: each carries the epoch in
-which it began, and every change of state begins a new one.
+which it began, and whenever the breaker opens or closes a new one begins.
 """
 
 from __future__ import annotations
@@ -121,22 +121,28 @@ class Breaker:
             return True
         return False
 
-    def leave(self, *, probe: bool) -> None:
+    def leave(self, epoch: int, *, probe: bool) -> None:
         """An attempt ended that says nothing; a probe is free again."""
-        if probe:
+        if probe and epoch == self.epoch:
             self._probing = False
 
-    def answer(self) -> None:
-        """The probe's first output came: others may follow, and the next failure opens again."""
+    def answer(self, epoch: int) -> int:
+        """The probe's first output came: others may follow, and the next failure opens again.
+
+        Returns the epoch in which the attempt goes on.
+        """
+        if epoch != self.epoch:
+            return epoch
         self._close()
         self._run = self._rules.failures - 1
+        return self.epoch
 
     def succeed(self, now: float, epoch: int, *, probe: bool) -> None:
         """An attempt ended as it should."""
+        if epoch != self.epoch:
+            return
         if probe:
             self._close()
-        elif epoch != self.epoch or self.is_open:
-            return
         self._window.add_first(now)
         self._run = 0
         if self._level:
@@ -146,12 +152,11 @@ class Breaker:
     def fail(self, now: float, epoch: int, failure: Failure, *, probe: bool) -> bool:
         """An attempt failed; True if the breaker opened (again), or is to stay open for longer."""
         told = self._told(failure)
-        if probe:
-            self._probing = False
-        elif epoch != self.epoch or self.is_open:
+        if epoch != self.epoch:
             # It began under another state; only what the upstream asks for still counts.
             if self.is_open and told is not None and now + told > self.until:
-                self._open(now + told, failure)
+                self.until = now + told
+                self.cause = failure
                 return True
             return False
         self._window.add_second(now)
@@ -185,6 +190,7 @@ class Breaker:
 
     def _open(self, until: float, failure: Failure) -> None:
         self.is_open = True
+        self._probing = False
         self.until = until
         self.cause = failure
         self.epoch += 1

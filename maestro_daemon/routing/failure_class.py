@@ -32,6 +32,7 @@ from maestro_daemon.errors import (
     HostUnknown,
     MaestroError,
     ModelUnknown,
+    ProviderBusy,
     ProviderUnavailable,
     RequestInvalid,
     UpstreamError,
@@ -111,6 +112,11 @@ class Failure(NamedTuple):
     wide: bool = False
     passing: bool = False
     retry_after: float | None = None
+
+    @property
+    def spares_health(self) -> bool:
+        """True where nothing is to be held against the target."""
+        return self.kind.spares_health or isinstance(self.error, ProviderBusy)
 
 
 def classify(error: MaestroError, *, wall_clock: Callable[[], float] = time.time) -> Failure:

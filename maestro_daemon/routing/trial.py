@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from maestro_daemon.routing.breaker import Breaker
 from maestro_daemon.routing.failure_class import Failure
 from maestro_daemon.routing.vitals import Vitals
 
@@ -51,13 +52,11 @@ class Trial:
         record = self._record
         record.pace.add(first_output_after)
         if self._probe:
-            record.breaker.answer()
-            self._epoch = record.breaker.epoch
+            self._epoch = record.breaker.answer(self._epoch)
             self._probe = False
             self.change = "half_open to closed"
         if self._wide_probe:
-            record.wide.answer()
-            self._wide_epoch = record.wide.epoch
+            self._wide_epoch = record.wide.answer(self._wide_epoch)
             self._wide_probe = False
             self.change = "half_open to closed"
 
@@ -81,7 +80,7 @@ class Trial:
         """The attempt failed, or the answer did after its beginning."""
         if self._reported:
             return
-        if failure.kind.spares_health:
+        if failure.spares_health:
             self.left()
             return
         self._reported = True
@@ -89,20 +88,15 @@ class Trial:
         record.in_flight -= 1
         record.attempts += 1
         record.failures += 1
-        now = self._clock()
         # Of the two only the breaker concerned learns of the failure; a probe of the other is merely over.
-        at_fault, other = (record.wide, record.breaker) if failure.wide else (record.breaker, record.wide)
-        own_first = at_fault is record.breaker
-        epoch, probe, other_probe = (
-            (self._epoch, self._probe, self._wide_probe)
-            if own_first
-            else (self._wide_epoch, self._wide_probe, self._probe)
-        )
-        before = at_fault.state(now)
-        if at_fault.fail(now, epoch, failure, probe=probe):
-            whose = "" if own_first else " for the whole provider"
-            self.change = f"{before} to open for {at_fault.cooldown_left(now):.3g}s{whose}"
-        other.leave(probe=other_probe)
+        if failure.wide:
+            self._note(
+                record.wide, self._wide_epoch, failure, probe=self._wide_probe, whose="the whole provider"
+            )
+            record.breaker.leave(self._epoch, probe=self._probe)
+        else:
+            self._note(record.breaker, self._epoch, failure, probe=self._probe)
+            record.wide.leave(self._wide_epoch, probe=self._wide_probe)
 
     def left(self) -> None:
         """The attempt ended without saying anything: a client that left, another that was faster."""
@@ -111,5 +105,14 @@ class Trial:
         self._reported = True
         record = self._record
         record.in_flight -= 1
-        record.breaker.leave(probe=self._probe)
-        record.wide.leave(probe=self._wide_probe)
+        record.breaker.leave(self._epoch, probe=self._probe)
+        record.wide.leave(self._wide_epoch, probe=self._wide_probe)
+
+    def _note(
+        self, breaker: Breaker, epoch: int, failure: Failure, *, probe: bool, whose: str | None = None
+    ) -> None:
+        now = self._clock()
+        before = breaker.state(now)
+        if breaker.fail(now, epoch, failure, probe=probe):
+            seconds = round(breaker.cooldown_left(now), 1)
+            self.change = f"{before} to open for {seconds:g}s{f' of {whose}' if whose else ''}"

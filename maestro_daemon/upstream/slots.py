@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from maestro_daemon.errors import UpstreamRefused
+from maestro_daemon.errors import ProviderBusy
 
 
 class Slots:
@@ -17,9 +17,9 @@ class Slots:
         self._provider = provider
 
     async def take(self) -> None:
-        """Wait for a slot, which is to be given back. Raises `UpstreamRefused` (429) if too many wait."""
+        """Wait for a slot, which is to be given back. Raises `ProviderBusy` (429) if too many wait."""
         if self._free.locked() and self._waiting >= self._most_waiting:
-            raise UpstreamRefused(
+            raise ProviderBusy(
                 f"{self._provider} is busy: {self._waiting} requests wait already.",
                 status=429,
                 code="rate_limit_exceeded",

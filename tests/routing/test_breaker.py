@@ -102,7 +102,7 @@ def test_a_probe_that_says_nothing_is_free_again() -> None:
     bench.now += 30
     for _ in range(3):
         assert bench.breaker.admits(bench.now)
-        bench.breaker.leave(probe=bench.breaker.begin())
+        bench.breaker.leave(bench.breaker.epoch, probe=bench.breaker.begin())
     assert bench.state == "half_open"
 
 
@@ -126,7 +126,7 @@ def test_the_probes_first_output_lets_others_through_but_the_next_failure_opens_
     bench.now += 30
     breaker = bench.breaker
     assert breaker.begin()
-    breaker.answer()
+    breaker.answer(breaker.epoch)
     assert bench.state == "closed"
     breaker.fail(bench.now, breaker.epoch, BROKEN, probe=False)
     assert bench.state == "open"
@@ -138,7 +138,7 @@ def test_a_whole_answer_ends_the_trial() -> None:
     bench.open()
     bench.now += 30
     assert bench.breaker.begin()
-    bench.breaker.answer()
+    bench.breaker.answer(bench.breaker.epoch)
     bench.breaker.succeed(bench.now, bench.breaker.epoch, probe=False)
     bench.attempt(BROKEN)
     bench.attempt(BROKEN)
@@ -238,8 +238,25 @@ def test_only_what_may_be_gone_is_probed_before_its_time(failure: Failure, early
 def test_an_early_probe_that_says_nothing_leaves_the_cooldown_as_it_was() -> None:
     bench = Bench()
     bench.open()
-    bench.breaker.leave(probe=bench.breaker.begin())
+    bench.breaker.leave(bench.breaker.epoch, probe=bench.breaker.begin())
     assert bench.state == "open"
+    assert bench.breaker.cooldown_left(bench.now) == 30.0
+
+
+def test_a_probe_of_before_it_was_forgiven_says_nothing() -> None:
+    bench = Bench()
+    bench.open()
+    before = bench.breaker.epoch
+    assert bench.breaker.begin()
+    bench.breaker.forgive()
+    bench.open()
+    assert bench.breaker.begin()
+    bench.breaker.leave(before, probe=True)
+    assert not bench.breaker.admits_early(), "another probe is out"
+    assert bench.breaker.answer(before) == before
+    bench.breaker.succeed(bench.now, before, probe=True)
+    bench.breaker.fail(bench.now, before, BROKEN, probe=True)
+    assert bench.state == "half_open"
     assert bench.breaker.cooldown_left(bench.now) == 30.0
 
 
@@ -322,18 +339,25 @@ class Traffic(RuleBasedStateMachine):
     @rule(which=st.integers(0, 50))
     def leave(self, which: int) -> None:
         state = self.breaker.is_open
-        _, probe = self._ended(which)
-        self.breaker.leave(probe=probe)
+        epoch, probe = self._ended(which)
+        self.breaker.leave(epoch, probe=probe)
         assert self.breaker.is_open == state
 
     @precondition(lambda self: any(probe for _, probe in self.under_way))
     @rule()
     def answer(self) -> None:
         (place,) = [place for place, (_, probe) in enumerate(self.under_way) if probe]
-        self.breaker.answer()
+        epoch = self.breaker.answer(self.under_way[place][0])
         self.probes -= 1
-        self.under_way[place] = (self.breaker.epoch, False)
+        self.under_way[place] = (epoch, False)
         assert self.breaker.state(self.now) == "closed"
+
+    @rule()
+    def forgive(self) -> None:
+        """New credentials came, in the middle of whatever is under way."""
+        self.breaker.forgive()
+        self.under_way = [(epoch, False) for epoch, _ in self.under_way]
+        self.probes = 0
 
     @invariant()
     def one_probe_at_most(self) -> None:

@@ -13,6 +13,7 @@ from maestro_daemon.errors import (
     CredentialsRefused,
     HostUnknown,
     MaestroError,
+    ProviderBusy,
     UpstreamBroken,
     UpstreamRefused,
     UpstreamUnreachable,
@@ -96,7 +97,13 @@ def test_a_provider_has_one_probe_for_all_its_models() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [refused(400), refused(404, "model_not_found"), refused(400, "context_length_exceeded")]
+    "failure",
+    [
+        refused(400),
+        refused(404, "model_not_found"),
+        refused(400, "context_length_exceeded"),
+        classify(ProviderBusy("256 wait", status=429, retry_after=1.0)),
+    ],
 )
 def test_the_clients_faults_and_lacks_open_nothing_and_free_the_probe(failure: Failure) -> None:
     bench = Bench()
@@ -160,7 +167,7 @@ def test_what_an_attempt_does_to_a_breaker_is_told() -> None:
     assert probe.change == "half_open to open for 60s"
     trial = bench.begun(B1)
     trial.failed(refused(402))
-    assert trial.change == "closed to open for 1.8e+03s for the whole provider"
+    assert trial.change == "closed to open for 1800s of the whole provider"
 
 
 def test_only_an_early_probe_may_begin_before_the_cooldowns_end_and_only_one() -> None:
