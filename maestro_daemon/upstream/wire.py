@@ -17,6 +17,7 @@ from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.helpers import TimerNoop
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from maestro_daemon.upstream.silence import Silence
@@ -49,7 +50,9 @@ class _Address:
 
     def __init__(self, request: ClientRequest) -> None:
         self.request = request
-        self.request_info = request.request_info
+        # It goes into the reprs of exceptions: without headers, which hold credentials.
+        nothing: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+        self.request_info = aiohttp.RequestInfo(request.url, request.method, nothing, request.original_url)
         self.url = request.original_url
         through_proxy = request.proxy is not None and not request.is_ssl()
         self.start = (

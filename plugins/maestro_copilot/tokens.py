@@ -37,7 +37,7 @@ _PATIENCE: Final = 60.0
 _PAUSE_AFTER_FAILURE: Final = 15.0
 _LONGEST_HOLD: Final = 3600.0
 _FORCED_WITHIN: Final = 60.0
-_FORCED_MOST: Final = 5
+_FORCED_MOST: Final = 30
 _log: Final = structlog.get_logger(__name__)
 
 

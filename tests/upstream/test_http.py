@@ -532,3 +532,18 @@ async def test_a_header_that_would_begin_another_line_is_never_sent(
         with pytest.raises(ProviderUnavailable, match="x-odd"):
             await asked.exchange("POST", "/responses", body=b"{}", headers={"x-odd": value})
     assert not upstream.requests
+
+
+async def test_no_error_of_an_exchange_repeats_its_credentials() -> None:
+    script = [READ, b"HTTP/1.1 200 OK\r\nbroken header\r\n\r\n", CLOSE]
+    async with (
+        raw_upstream(script) as raw,
+        http(raw.url, headers={"authorization": "Bearer s3cr3t-key"}) as up,
+    ):
+        error: BaseException | None = await failure(up)
+    seen = []
+    while error is not None:
+        seen.append(f"{error!r} {error} {getattr(error, 'request_info', '')!r}")
+        error = error.__cause__ or error.__context__
+    assert len(seen) > 1
+    assert not [each for each in seen if "s3cr3t" in each]
