@@ -99,6 +99,8 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer when no handler could answer: the request was not HTTP, or the house failed."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client is gone, or its answer had begun: nothing more can be said to it
         error = _protocol_error(status, exc)
         if error.status >= 500:
             _log.error("request failed unforeseen", request_id=request_id_of(request), exc_info=exc)

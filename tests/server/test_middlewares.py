@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -33,8 +34,15 @@ def raising(make: Callable[[], BaseException]) -> Any:
     return handler
 
 
+async def leaving(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    raise UpstreamUnreachable("The upstream is silent.")
+
+
 ROUTES = [
     web.get("/fine", fine),
+    web.get("/leaving", leaving),
     web.get("/streaming", streaming),
     web.post("/v1/responses", fine),
     web.get("/v1/models", fine),
@@ -174,3 +182,12 @@ async def test_an_id_that_is_not_sane_is_replaced(said: str) -> None:
     async with edge(ROUTES) as running:
         answer = await running.ask("GET", "/fine", f"x-request-id: {said}")
         assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_a_client_that_is_gone_as_its_request_fails_is_no_fault_of_the_house() -> None:
+    with capture_logs() as lines:
+        async with edge(ROUTES) as front:
+            with suppress(ConnectionResetError):
+                assert await front.raw(b"GET /leaving HTTP/1.1\r\nhost: localhost\r\n\r\n") == b""
+            assert (await front.ask("GET", "/fine")).status == 200
+    assert lines == []
