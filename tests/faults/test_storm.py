@@ -15,6 +15,7 @@ from tests.support.faults.storm import storm
 GIVEN = os.environ.get("STORM_SEED")
 
 
+@pytest.mark.parametrize("hedge", [False, True], ids=["plain", "hedged"])
 @pytest.mark.parametrize(
     ("requests", "seed"),
     [
@@ -28,10 +29,10 @@ GIVEN = os.environ.get("STORM_SEED")
     ],
 )
 async def test_whatever_happens_every_request_is_answered_and_nothing_is_left(
-    requests: int, seed: int, logged: list[MutableMapping[str, Any]]
+    requests: int, seed: int, hedge: bool, logged: list[MutableMapping[str, Any]]
 ) -> None:
     print(f"STORM_SEED={seed}")  # noqa: T201  (shown when the test fails)
-    async with nothing_left(logged), storm(seed) as raging:
+    async with nothing_left(logged), storm(seed, hedge=hedge) as raging:
         await raging.rage(requests)
         await raging.front.handler.idle()
         print(dict(raging.seen), raging.health.probed, "probes")  # noqa: T201

@@ -139,22 +139,33 @@ class RawUpstream:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
         self.connections += 1
+        try:
+            if not callable(script):
+                with self._busy(writer):
+                    for step in script:
+                        await self._play(step, reader, writer)
+            while callable(script) and not writer.is_closing():
+                request = await _request(reader)
+                with self._busy(writer):
+                    self._asked()
+                    for step in script(request):
+                        await self._play(step, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.left.put_nowait(self.connections)
+        finally:
+            with suppress(ConnectionError):
+                writer.close()
+
+    @contextmanager
+    def _busy(self, writer: asyncio.StreamWriter) -> Iterator[None]:
         self.open.add(writer)
         self._nobody.clear()
         try:
-            if callable(script):
-                await self._play(READ, reader, writer)
-                script = script(self.requests[-1])
-            for step in script:
-                await self._play(step, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.left.put_nowait(self.connections)
+            yield
         finally:
             self.open.discard(writer)
             if not self.open:
                 self._nobody.set()
-            with suppress(ConnectionError):
-                writer.close()
 
     async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if isinstance(step, bytes):
@@ -181,7 +192,7 @@ class RawUpstream:
             self.left.put_nowait(self.connections)
 
     async def deserted(self) -> None:
-        """Wait until no connection is open."""
+        """Wait until no connection is open; one that waits for its next request counts as none."""
         if self.open:
             await self._nobody.wait()
 

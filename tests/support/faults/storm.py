@@ -21,12 +21,21 @@ import aiohttp
 from maestro_daemon.plugin import Provider
 from maestro_daemon.routing.breaker import BreakerRules
 from maestro_daemon.routing.health import Health, Named
-from maestro_daemon.routing.terms import Patience
+from maestro_daemon.routing.terms import Patience, Terms
 from maestro_daemon.routing.trial import Trial
 from tests.support.faults.cell import MODEL, SILENCE
 from tests.support.faults.table import FAULTS, Failure, Place
 from tests.support.faults.verdict import known_to_sdks, text_of
-from tests.support.faults.wording import SAID, WHOLE, ChatStream, NativeStream, NativeWhole, Told
+from tests.support.faults.wording import (
+    SAID,
+    WHOLE,
+    ChatStream,
+    Dripping,
+    NativeStream,
+    NativeWhole,
+    Say,
+    Told,
+)
 from tests.support.house import House, NativeProvider, house
 from tests.support.oracle import check_stream
 from tests.support.raw_stream import events_of
@@ -51,6 +60,7 @@ _RULES: Final = BreakerRules(
 )
 _OPEN: Final = "open"
 _SAFE: Final = "safe"
+_SLOW: Final[tuple[Told, ...]] = (Say.HEAD, Dripping(0.01))
 _BREAKDOWNS: Final[Sequence[tuple[Told, ...]]] = [
     fault.recipe
     for fault in FAULTS
@@ -120,7 +130,7 @@ class Upstream:
         body = json.loads(request.partition(b"\r\n\r\n")[2])
         stream = body.get("stream", False)
         marker = json.dumps(body).split("<<")[1].split(">>")[0]
-        recipe = WHOLE
+        recipe = _SLOW if self._chance.random() < 0.2 else WHOLE
         if self._chance.random() < self.temper:
             recipe = self._chance.choice(_BREAKDOWNS)
         words = ChatStream(marker) if self.chat else NativeStream(marker) if stream else NativeWhole(marker)
@@ -217,8 +227,8 @@ def reload_configuration(storm: Storm) -> None:
 
 
 @asynccontextmanager
-async def storm(seed: int) -> AsyncIterator[Storm]:
-    """A house and upstreams for a storm; all upstreams are well at first."""
+async def storm(seed: int, *, hedge: bool = False) -> AsyncIterator[Storm]:
+    """A house and upstreams for a storm; all upstreams are well at first. `hedge` asks a second one early."""
     chance = random.Random(seed)
     health = WatchedHealth(_RULES)
     async with AsyncExitStack() as stack:
@@ -238,10 +248,19 @@ async def storm(seed: int) -> AsyncIterator[Storm]:
         changing = [f"{name}/gpt-test" for name in UPSTREAMS[:-1]]
         routes = {_SAFE: (changing, [f"{UPSTREAMS[-1]}/gpt-test"]), _OPEN: (changing, [])}
         front = await stack.enter_async_context(
-            house(providers, routes, balance="round_robin", health=health, patience=patience)
+            house(
+                providers,
+                routes,
+                balance="round_robin",
+                health=health,
+                patience=patience,
+                terms=Terms(hedge=hedge),
+            )
         )
         yield Storm(seed, front, health, upstreams, chance)
         async with asyncio.timeout(PATIENCE):
             await front.handler.idle()
             for upstream in upstreams:
                 await upstream.server.deserted()
+        rock = [each.error for each in front.heard.attempts if each.provider == UPSTREAMS[-1]]
+        assert [error for error in rock if error is not None] == []
