@@ -106,13 +106,24 @@ class Course:
             return target, trial
         return None
 
-    def failed(self, target: Target, failure: Failure, *, left: float = math.inf) -> None:
-        """The attempt at `target` failed. `left` are the seconds within which a retry would have to begin."""
+    def failed(self, target: Target, trial: Trial, failure: Failure, *, left: float = math.inf) -> None:
+        """The attempt at `target` failed, as its `trial` is told.
+
+        `left` are the seconds within which a retry would have to begin.
+        """
         self.failures.append(failure)
         if failure.kind is FailureClass.CLIENT:
             self.is_over = True
-        elif failure.passing:
-            self._consider_again(target, failure, left)
+        wait = self._wait_for_retry(target, trial, failure, left) if failure.passing else None
+        if wait is None:
+            trial.failed(failure)
+            return
+        # What the upstream asks for is heeded by the wait, and is no reason to send others away.
+        trial.failed(failure._replace(retry_after=None))
+        if self._health.available(target):
+            self._asked_again = [*(self._asked_again or ()), target]
+            self._again = target
+            self.wait = wait
 
     def ask_again(self, target: Target) -> None:
         """The next step is the same target once more, at once: it gets something else."""
@@ -128,17 +139,14 @@ class Course:
         found = (self._health.cooling(each) for each in self._cooling if each not in (self._probed or ()))
         return [each for each in found if each is not None]
 
-    def _consider_again(self, target: Target, failure: Failure, left: float) -> None:
-        if target in (self._asked_again or ()) or target in (self._probed or ()):
-            return
+    def _wait_for_retry(self, target: Target, trial: Trial, failure: Failure, left: float) -> float | None:
+        """How long to wait before the same target is asked once more; None if it is not to be."""
+        if trial.is_probe or target in (self._asked_again or ()):
+            return None
         wait = max(_BACKOFF * (0.5 + self._random()), failure.retry_after or 0.0)
-        if wait > self._max_wait or wait >= left:
-            return
-        if not self._health.available(target) or not self._budget.withdraw():
-            return
-        self._asked_again = [*(self._asked_again or ()), target]
-        self._again = target
-        self.wait = wait
+        if wait > self._max_wait or wait >= left or not self._budget.withdraw():
+            return None
+        return wait
 
     def _early(self) -> tuple[Target, Trial] | None:
         """Nobody else is left: whoever may be back is looked at before its time."""

@@ -180,22 +180,23 @@ class Try:
 
     def _judged(self, error: MaestroError, *, may_retry: bool) -> MaestroError:
         failure = classify(error)
-        self._note(failure)
         course = self.pursuit.course
+        may_retry = may_retry and self.attempt.first_output_after is None
         if self._ciphertext and refuses_ciphertext(error) and may_retry:
             course.without_ciphertext.append(self.target)
             course.ask_again(self.target)
-        left = math.inf
+        left = math.inf if may_retry else 0.0
         until = self.pursuit.until_output(self.target)
-        if until is not None:
+        if until is not None and may_retry:
             left = until - self.pursuit.means.deadlines.now()
-        course.failed(self.target, failure, left=left if may_retry else 0.0)
+        course.failed(self.target, self.trial, failure, left=left)
+        self._note(failure)
         self.attempt.wait = course.wait
         return error
 
     def _note(self, failure: Failure) -> None:
         self.failure = failure
-        self.trial.failed(failure)
+        self.trial.failed(failure)  # but for what the course told it already
         self.attempt.error = failure.error
         self.attempt.failure = failure.kind.value
 

@@ -64,8 +64,7 @@ class Bench:
             if failure is None:
                 trial.succeeded()
                 break
-            trial.failed(failure)
-            self.course.failed(target, failure, left=left)
+            self.course.failed(target, trial, failure, left=left)
         return "".join(names)
 
 
@@ -89,13 +88,28 @@ def test_what_may_pass_is_tried_here_once_more_for_each_target(failure: Any) -> 
 
 def test_a_retry_waits_a_moment_or_as_long_as_the_upstream_says() -> None:
     bench = Bench(A, B)
-    bench.asked()
-    bench.course.failed(A, SERVER_ERROR)
-    assert bench.course.wait == pytest.approx(0.1)
-    bench.course.step()
-    assert bench.course.wait == 0.0
-    bench.course.failed(B, classify(UpstreamRefused("later", status=503, retry_after=1.5)))
-    assert bench.course.wait == 1.5
+    for failure, wait in (
+        (SERVER_ERROR, 0.1),
+        (classify(UpstreamRefused("later", status=503, retry_after=1.5)), 1.5),
+    ):
+        bench.course = bench.another()
+        step = bench.course.step()
+        assert step is not None
+        bench.course.failed(*step, failure)
+        assert bench.course.wait == pytest.approx(wait)
+        assert bench.health.available(A), "what is waited for sends nobody away"
+        again = bench.course.step()
+        assert again is not None
+        assert again[0] is A
+        assert bench.course.wait == 0.0
+        again[1].succeeded()
+
+
+def test_what_is_not_waited_for_sets_the_target_aside() -> None:
+    bench = Bench(A, B)
+    later = classify(UpstreamRefused("later", status=503, retry_after=9.0))
+    assert bench.asked(later) == "ab"
+    assert bench.health.cooldown_left(A) == 9.0
 
 
 def test_a_wait_above_the_routes_bound_means_the_next_target() -> None:
@@ -183,7 +197,7 @@ def test_a_target_that_refuses_ciphertext_is_asked_again_at_once() -> None:
     bench = Bench(A, B)
     step = bench.course.step()
     assert step is not None
-    step[1].failed(FAULT)
+    step[1].left()
     bench.course.ask_again(A)
     assert bench.course.wait == 0.0
     assert bench.asked() == "a"

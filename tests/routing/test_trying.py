@@ -73,7 +73,13 @@ class Flaky(Scripted):
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 @pytest.mark.parametrize(
-    "error", [ConnectionLost("reset"), UpstreamRefused("oops", status=500)], ids=["reset", "500"]
+    "error",
+    [
+        ConnectionLost("reset"),
+        UpstreamRefused("oops", status=500),
+        UpstreamRefused("soon", status=503, retry_after=0.01),
+    ],
+    ids=["reset", "500", "503 that says when"],
 )
 async def test_what_passes_is_tried_again_where_it_happened(error: MaestroError, stream: bool) -> None:
     bench = Bench(Flaky(error), whole())
