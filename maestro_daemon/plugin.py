@@ -31,6 +31,27 @@ from maestro_daemon.protocol.chat_mending import ChatMending
 from maestro_daemon.protocol.exact_request import exact
 from maestro_daemon.protocol.item_log import new_item_id
 from maestro_daemon.protocol.reducer import ResponseReducer
+from maestro_daemon.protocol.retelling import FunctionTool, JsonFormat, Retelling, ToolChoice, retell
+from maestro_daemon.protocol.told_parts import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Inline,
+    Linked,
+    Part,
+    TextPart,
+    unshown,
+    unsupported_part,
+)
+from maestro_daemon.protocol.told_turns import (
+    AssistantTurn,
+    Called,
+    SystemTurn,
+    Thought,
+    Turn,
+    UserTurn,
+    Words,
+)
 from maestro_daemon.providers.hookspecs import Register, hookimpl
 from maestro_daemon.providers.login import (
     CodeShown,
@@ -70,14 +91,18 @@ from maestro_daemon.upstream.chat import ChatUpstream
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import CARRIED as CARRIED_HEADERS
 from maestro_daemon.upstream.responses import ResponsesUpstream
+from maestro_daemon.upstream.translated import DeltaReader, TranslatedUpstream, folded
 
 __all__ = [
     "CARRIED_HEADERS",
     "Accepted",
     "Allowance",
     "AnnotationDelta",
+    "AssistantTurn",
     "Attempt",
+    "AudioPart",
     "BaseUrl",
+    "Called",
     "ChatDialect",
     "ChatMending",
     "ChatUpstream",
@@ -86,14 +111,21 @@ __all__ = [
     "CredentialsRefused",
     "Delta",
     "DeltaBurst",
+    "DeltaReader",
     "Diagnosed",
     "Duration",
+    "FilePart",
     "Finish",
+    "FunctionTool",
     "Headers",
     "HttpOptions",
     "HttpUpstream",
     "Identified",
     "ImageDelta",
+    "ImagePart",
+    "Inline",
+    "JsonFormat",
+    "Linked",
     "LoggedIn",
     "Login",
     "LoginFailed",
@@ -103,6 +135,7 @@ __all__ = [
     "Model",
     "NativeResponses",
     "Outcome",
+    "Part",
     "Provider",
     "ProviderUnavailable",
     "Quota",
@@ -116,23 +149,36 @@ __all__ = [
     "ResponseReducer",
     "ResponseRequest",
     "ResponsesUpstream",
+    "Retelling",
     "Secret",
     "ServedBy",
     "Size",
     "Startable",
+    "SystemTurn",
     "Table",
     "TextDelta",
+    "TextPart",
+    "Thought",
     "Timeout",
     "ToolCallDelta",
+    "ToolChoice",
+    "TranslatedUpstream",
+    "Turn",
     "Unmetered",
     "UpstreamBroken",
     "UpstreamError",
     "UpstreamRefused",
     "UpstreamUnreachable",
     "Usage",
+    "UserTurn",
     "Waiting",
+    "Words",
     "exact",
+    "folded",
     "hookimpl",
     "new_item_id",
+    "retell",
+    "unshown",
+    "unsupported_part",
     "write_private",
 ]
