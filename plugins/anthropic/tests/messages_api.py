@@ -1,0 +1,389 @@
+"""A fake Messages API: a real aiohttp server, as strict with requests as the real one, with scripted answers.
+
+    api.play(Answer(thinking("Hm."), text("Hello")))         # a whole answer
+    api.play(Answer(text("Hel"), cut=True))                  # cut in the middle
+    api.play(Refused(529, "overloaded_error", "Overloaded"))
+    api.play(Answer(text("Hel"), error=("overloaded_error", "Overloaded")))
+
+Answers are used up in order; the last one stays. `requests` holds what was asked and accepted for reading,
+also where it was refused. Signatures of thinking are made by the server and checked when they come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from request_rules import Refusal, check_request
+
+KEY: Final = "sk-ant-api03-secret-key-of-the-tests"
+USAGE: Final = {
+    "input_tokens": 5,
+    "cache_read_input_tokens": 100,
+    "cache_creation_input_tokens": 20,
+    "output_tokens": 1,
+    "service_tier": "standard",
+}
+_SECRET: Final = b"signs thinking"
+
+Block = dict[str, Any]
+
+
+def signature_of(thinking: str) -> str:
+    """The signature that the server gives to a text of thinking, and takes back with that text alone."""
+    return "sig+" + hmac.new(_SECRET, thinking.encode(), hashlib.sha256).hexdigest()
+
+
+def text(said: str) -> Block:
+    """A block of text."""
+    return {"type": "text", "text": said}
+
+
+def thinking(said: str) -> Block:
+    """A block of thinking, rightly signed."""
+    return {"type": "thinking", "thinking": said, "signature": signature_of(said)}
+
+
+def redacted(data: str = "opaque==") -> Block:
+    """A block of thinking that nobody may read."""
+    return {"type": "redacted_thinking", "data": data}
+
+
+def call(name: str, arguments: Any, id: str = "toolu_01") -> Block:
+    """A call of a tool."""
+    return {"type": "tool_use", "id": id, "name": name, "input": arguments}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A streamed answer of `blocks`.
+
+    `pieces` is how many deltas a block comes in; `size` cuts the whole body into writes of so many bytes.
+    `error` is an error event after the blocks, `cut` breaks the connection there, `stall` says nothing more
+    until the client leaves, `unfinished` ends the body in good order without the end of the message. `whole`
+    answers with JSON though a stream was asked for.
+    """
+
+    blocks: tuple[Block, ...]
+    stop_reason: str | None = None
+    stop_details: Mapping[str, Any] | None = None
+    usage: Mapping[str, Any] = field(default_factory=lambda: {"output_tokens": 42})
+    start_usage: Mapping[str, Any] = field(default_factory=lambda: dict(USAGE))
+    pieces: int = 2
+    size: int | None = None
+    error: tuple[str, str] | None = None
+    cut: bool = False
+    stall: bool = False
+    unfinished: bool = False
+    whole: bool = False
+    pings: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __init__(self, *blocks: Block, **more: Any) -> None:
+        object.__setattr__(self, "blocks", blocks)
+        for name, each in self.__dataclass_fields__.items():
+            if name != "blocks":
+                default = each.default_factory() if callable(each.default_factory) else each.default
+                object.__setattr__(self, name, more.pop(name, default))
+        assert not more
+
+    @property
+    def stopped(self) -> str:
+        """The reason to stop, by what the answer holds unless it was scripted."""
+        called = any(block["type"] == "tool_use" for block in self.blocks)
+        return self.stop_reason or ("tool_use" if called else "end_turn")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error answer in the API's envelope."""
+
+    status: int
+    type: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer of raw bytes, as a proxy in between would give."""
+
+    body: bytes
+    content_type: str = "text/html"
+    status: int = 200
+
+
+Script = Answer | Refused | Page
+
+
+def record(event: Mapping[str, Any]) -> bytes:
+    """One SSE record as the API writes it."""
+    return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+
+def message_of(answer: Answer, model: str = "claude-test") -> dict[str, Any]:
+    """The whole message, as an answer that is not streamed."""
+    usage = {**answer.start_usage, **answer.usage}
+    return {
+        "id": "msg_01",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [dict(block) for block in answer.blocks],
+        "stop_reason": answer.stopped,
+        "stop_sequence": None,
+        "stop_details": answer.stop_details,
+        "usage": usage,
+    }
+
+
+def events_of(answer: Answer, model: str = "claude-test") -> Iterator[dict[str, Any]]:
+    """The events of the answer, up to where its fault strikes."""
+    begun = {
+        **message_of(answer, model),
+        "content": [],
+        "stop_reason": None,
+        "stop_details": None,
+        "usage": dict(answer.start_usage),
+    }
+    yield {"type": "message_start", "message": begun}
+    for _ in range(answer.pings):
+        yield {"type": "ping"}
+    faulty = bool(answer.error or answer.cut or answer.stall or answer.unfinished)
+    for index, block in enumerate(answer.blocks):
+        last = faulty and index == len(answer.blocks) - 1
+        yield from _block_events(index, block, answer.pieces, ends=not last)
+    if answer.error is not None:
+        yield {"type": "error", "error": {"type": answer.error[0], "message": answer.error[1]}}
+    if faulty:
+        return
+    delta = {"stop_reason": answer.stopped, "stop_sequence": None, "stop_details": answer.stop_details}
+    yield {"type": "message_delta", "delta": delta, "usage": dict(answer.usage)}
+    yield {"type": "message_stop"}
+
+
+def _block_events(index: int, block: Block, pieces: int, *, ends: bool) -> Iterator[dict[str, Any]]:
+    begun: Block
+    deltas: list[dict[str, Any]]
+    match block["type"]:
+        case "text":
+            begun = {"type": "text", "text": ""}
+            deltas = [{"type": "text_delta", "text": piece} for piece in cut_up(block["text"], pieces)]
+        case "thinking":
+            begun = {"type": "thinking", "thinking": "", "signature": ""}
+            said = cut_up(block["thinking"], pieces)
+            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in said]
+            if block["signature"]:
+                deltas.append({"type": "signature_delta", "signature": block["signature"]})
+        case "tool_use":
+            begun = {**block, "input": {}}
+            said = ["", *cut_up(json.dumps(block["input"]), pieces)] if block["input"] else [""]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in said]
+        case _:
+            begun, deltas = block, []
+    yield {"type": "content_block_start", "index": index, "content_block": begun}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+    if ends:
+        yield {"type": "content_block_stop", "index": index}
+
+
+def cut_up(said: str, pieces: int) -> list[str]:
+    """The text in about so many pieces, none of them empty."""
+    length = max(1, -(-len(said) // max(1, pieces)))
+    return [said[at : at + length] for at in range(0, len(said), length)]
+
+
+def stream_of(answer: Answer, model: str = "claude-test") -> bytes:
+    """The body of the streamed answer."""
+    return b"".join(record(event) for event in events_of(answer, model))
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came."""
+
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+class MessagesAPI:
+    """The server's script and record."""
+
+    def __init__(self) -> None:
+        self.requests: list[Received] = []
+        self.questions: list[str] = []
+        self.left: asyncio.Queue[str] = asyncio.Queue()
+        self.models: list[dict[str, Any]] = [model_entry("claude-test")]
+        self.page = 1000
+        self.models_fail = False
+        self.bearer = False
+        self.url = ""
+        self._answers: list[Script] = []
+
+    def play(self, *answers: Script) -> None:
+        """Script what the next accepted requests get."""
+        self._answers = list(answers)
+
+    @property
+    def bodies(self) -> Sequence[dict[str, Any]]:
+        """The bodies of all requests."""
+        return [request.body for request in self.requests]
+
+    def entry(self, model: str) -> dict[str, Any] | None:
+        """What the list of models says of one."""
+        return next((entry for entry in self.models if entry["id"] == model), None)
+
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/messages``."""
+        try:
+            self._authenticate(request)
+            body = json.loads(await request.read())
+            self.requests.append(Received(dict(request.headers), body))
+            check_request(
+                body,
+                version=request.headers.get("anthropic-version", ""),
+                facts=self.entry(body.get("model", "")),
+                signature_of=signature_of,
+            )
+        except Refusal as refusal:
+            return _error(refusal.status, refusal.type, str(refusal))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        try:
+            return await self._answer(request, body, answer)
+        except (asyncio.CancelledError, ConnectionError):
+            self.left.put_nowait(request.path)
+            raise
+
+    async def list_models(self, request: web.Request) -> web.StreamResponse:
+        """``GET /v1/models``, paginated."""
+        return self._listed(request, self._page)
+
+    async def one_model(self, request: web.Request) -> web.StreamResponse:
+        """``GET /v1/models/{id}``."""
+        return self._listed(request, self._one)
+
+    def _listed(self, request: web.Request, answer: Any) -> web.StreamResponse:
+        self.questions.append(request.path_qs)
+        try:
+            self._authenticate(request)
+            if self.models_fail:
+                raise Refusal("Internal server error", status=500, type="api_error")
+            return web.json_response(answer(request))
+        except Refusal as refusal:
+            return _error(refusal.status, refusal.type, str(refusal))
+
+    def _page(self, request: web.Request) -> dict[str, Any]:
+        ids = [entry.get("id") for entry in self.models]
+        after = request.query.get("after_id")
+        start = ids.index(after) + 1 if after is not None else 0
+        size = min(self.page, int(request.query.get("limit", "20")))
+        data = self.models[start : start + size]
+        return {
+            "data": data,
+            "has_more": start + size < len(self.models),
+            "first_id": data[0].get("id") if data else None,
+            "last_id": data[-1].get("id") if data else None,
+        }
+
+    def _one(self, request: web.Request) -> dict[str, Any]:
+        entry = self.entry(request.match_info["id"])
+        if entry is None:
+            raise Refusal(f"model: {request.match_info['id']}", status=404, type="not_found_error")
+        return entry
+
+    def _authenticate(self, request: web.Request) -> None:
+        shown = request.headers.get("x-api-key")
+        if shown is None:
+            shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if shown != KEY:
+            raise Refusal("invalid x-api-key", status=401, type="authentication_error")
+        if not request.headers.get("anthropic-version"):
+            raise Refusal("anthropic-version: header is required")
+
+    async def _answer(self, request: web.Request, body: dict[str, Any], answer: Script) -> web.StreamResponse:
+        if isinstance(answer, Refused):
+            return _error(answer.status, answer.type, answer.message, answer.headers)
+        if isinstance(answer, Page):
+            return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+        headers = {"request-id": "req_01", **answer.headers}
+        if answer.whole or body.get("stream") is not True:
+            return web.json_response(message_of(answer, body["model"]), headers=headers)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8", **headers})
+        await response.prepare(request)
+        said = stream_of(answer, body["model"])
+        size = answer.size or len(said)
+        for at in range(0, len(said), size):
+            await response.write(said[at : at + size])
+        if answer.stall:
+            await asyncio.Event().wait()
+        if answer.cut:
+            assert request.transport is not None
+            request.transport.close()
+        return response
+
+
+def model_entry(id: str, **changes: Any) -> dict[str, Any]:
+    """An entry of the list of models: one that may think adaptively, and need not."""
+    yes, no = {"supported": True}, {"supported": False}
+    capabilities = {
+        "batch": yes,
+        "image_input": yes,
+        "pdf_input": yes,
+        "structured_outputs": yes,
+        "effort": {"supported": True, "low": yes, "medium": yes, "high": yes, "max": yes, "xhigh": no},
+        "thinking": {
+            "supported": True,
+            "types": {"adaptive": yes, "enabled": no, "disabled": yes, "between_tools": no},
+        },
+    }
+    return {
+        "type": "model",
+        "id": id,
+        "display_name": f"Claude {id}",
+        "created_at": "2026-05-01T00:00:00Z",
+        "lifecycle": "active",
+        "max_input_tokens": 1_000_000,
+        "max_tokens": 64_000,
+        "capabilities": {**capabilities, **changes},
+    }
+
+
+def thinking_of(*, adaptive: bool, enabled: bool, disabled: bool) -> dict[str, Any]:
+    """The ``thinking`` of a model's capabilities."""
+    kinds = {"adaptive": adaptive, "enabled": enabled, "disabled": disabled, "between_tools": False}
+    types = {kind: {"supported": able} for kind, able in kinds.items()}
+    return {"thinking": {"supported": adaptive or enabled, "types": types}}
+
+
+def _error(
+    status: int, type: str, message: str, headers: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    body = {"type": "error", "error": {"type": type, "message": message}, "request_id": "req_01"}
+    return web.json_response(body, status=status, headers=headers)
+
+
+@asynccontextmanager
+async def messages_api() -> AsyncIterator[MessagesAPI]:
+    """Serve a `MessagesAPI`; its `url` ends in ``/v1``."""
+    api = MessagesAPI()
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post("/v1/messages", api.messages)
+    app.router.add_get("/v1/models", api.list_models)
+    app.router.add_get("/v1/models/{id}", api.one_model)
+    server = TestServer(app)
+    await server.start_server()
+    api.url = f"http://127.0.0.1:{server.port}/v1"
+    try:
+        yield api
+    finally:
+        await server.close()
