@@ -16,8 +16,11 @@ from maestro_daemon.deltas import (
     Usage,
 )
 from maestro_daemon.errors import (
+    ConnectionLost,
     CredentialsRefused,
+    HostUnknown,
     MaestroError,
+    ProviderBusy,
     ProviderUnavailable,
     RequestInvalid,
     UpstreamBroken,
@@ -86,7 +89,7 @@ from maestro_daemon.providers.provider import (
 from maestro_daemon.providers.quota import Allowance, Quota, QuotaReport
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.providers.state_directory import write_private
-from maestro_daemon.request import ResponseRequest
+from maestro_daemon.request import ResponseRequest, Timeouts
 from maestro_daemon.upstream.chat import ChatUpstream
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import CARRIED as CARRIED_HEADERS
@@ -108,6 +111,7 @@ __all__ = [
     "ChatUpstream",
     "CodeShown",
     "ConfigPath",
+    "ConnectionLost",
     "CredentialsRefused",
     "Delta",
     "DeltaBurst",
@@ -118,6 +122,7 @@ __all__ = [
     "Finish",
     "FunctionTool",
     "Headers",
+    "HostUnknown",
     "HttpOptions",
     "HttpUpstream",
     "Identified",
@@ -137,6 +142,7 @@ __all__ = [
     "Outcome",
     "Part",
     "Provider",
+    "ProviderBusy",
     "ProviderUnavailable",
     "Quota",
     "QuotaReport",
@@ -160,6 +166,7 @@ __all__ = [
     "TextPart",
     "Thought",
     "Timeout",
+    "Timeouts",
     "ToolCallDelta",
     "ToolChoice",
     "TranslatedUpstream",
