@@ -143,7 +143,7 @@ def _tell(config: Config, told: Changes) -> None:
     keys = {name: keys for name, keys in told.document().items() if keys}
     _log.info("configuration taken over", config=str(config.source or "none"), **keys)
     if told.restart:
-        _log.warning("these take effect with a restart only, and stay as they were", keys=list(told.restart))
+        _log.warning("these take effect with a restart only, and stay as they were", keys=told.restart)
 
 
 def _heard(task: asyncio.Task[dict[str, Any]]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -22,14 +22,14 @@ Key = tuple[str, ...]
 class Changes:
     """Tables that were `added` or `removed`, keys that `changed`, and keys whose change needs a `restart`."""
 
-    added: Sequence[str] = ()
-    removed: Sequence[str] = ()
-    changed: Sequence[str] = ()
-    restart: Sequence[str] = ()
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    restart: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, list[str]]:
         """The same as JSON has it."""
-        return {name: list(keys) for name, keys in asdict(self).items()}
+        return asdict(self)
 
 
 def changes(running: Config, read: Config) -> Changes:
@@ -111,8 +111,8 @@ def _differing_providers(before: ProviderConfig, after: ProviderConfig, at: Key)
 
 
 def _values(table: BaseModel) -> dict[str, Any]:
-    fields = type(table).model_fields.items()
-    return {field.alias or name: getattr(table, name) for name, field in fields} | (table.model_extra or {})
+    written = {each.alias or name: getattr(table, name) for name, each in type(table).model_fields.items()}
+    return written | (table.model_extra or {})
 
 
 def _is_equal(before: Any, after: Any) -> bool:

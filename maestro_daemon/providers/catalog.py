@@ -16,8 +16,8 @@ class Catalog:
 
     A list is read again `ttl` seconds after it was read; a failed reading is tried again after 2, 4, 8 …
     seconds, `ttl` at most, and the last good list stays. One reading may take `timeout` seconds. `sleep` is
-    the clock that `run` waits by. What the catalogue `before` knows of the same provider objects is known
-    here, too, and read for both at once.
+    the clock of the shelves, which `Residents` keep. What the catalogue `before` knows of the same provider
+    objects is known here, too, and read for both at once.
     """
 
     def __init__(
@@ -50,12 +50,6 @@ class Catalog:
         """Why the last reading failed, in one sentence; None when it succeeded or never ended yet."""
         shelf = self._shelves.get(provider)
         return shelf.failure if shelf is not None else None
-
-    async def run(self) -> None:
-        """Read everything at once, then again and again, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for name, shelf in self._shelves.items():
-                group.create_task(shelf.keep(), name=f"catalogue of {name}")
 
     async def refresh(self, provider: str | None = None) -> None:
         """Read one provider's list now, or everybody's; failures are kept, not raised.

@@ -50,14 +50,15 @@ def catalog(**providers: Any) -> Catalog:
 
 
 @asynccontextmanager
-async def running(one: Catalog) -> AsyncIterator[None]:
-    task = asyncio.create_task(one.run())
+async def running(one: Catalog, *names: str) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one.shelf(name).keep()) for name in names]
     try:
         yield
     finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
 
 DOWN = UpstreamUnreachable("home cannot be reached.")
@@ -163,11 +164,11 @@ async def test_a_cancelled_reading_leaves_the_next_one_free() -> None:
     assert one.models("home") == (A,)
 
 
-async def test_run_reads_all_at_once_and_says_when_all_were_tried() -> None:
+async def test_all_are_read_at_once_and_it_is_told_when_all_were_tried() -> None:
     slow, quick = Lister([A]), Lister(DOWN)
     slow.gate = asyncio.Event()
     one = catalog(slow=slow, quick=quick)
-    async with running(one):
+    async with running(one, "slow", "quick"):
         await asyncio.gather(slow.called.wait(), quick.called.wait())
         tried = asyncio.create_task(one.tried())
         await asyncio.sleep(0)
@@ -182,7 +183,7 @@ async def test_each_first_reading_is_news_and_no_later_one() -> None:
     slow, down = Lister([A], [B]), Lister(DOWN)
     slow.gate, down.gate = asyncio.Event(), asyncio.Event()
     one = catalog(slow=slow, down=down)
-    async with running(one):
+    async with running(one, "slow", "down"):
         news = asyncio.create_task(one.more_read())
         await asyncio.gather(slow.called.wait(), down.called.wait())
         assert not news.done()
@@ -197,10 +198,10 @@ async def test_each_first_reading_is_news_and_no_later_one() -> None:
         assert not await one.more_read()
 
 
-async def test_run_reads_again_after_ttl() -> None:
+async def test_a_list_is_read_again_after_ttl() -> None:
     clock, home = Clock(), Lister([A], [B])
     one = Catalog({"home": home}, ttl=300.0, sleep=clock.sleep)  # type: ignore[dict-item]
-    async with running(one):
+    async with running(one, "home"):
         assert await clock.pauses.get() == 300.0
         assert one.models("home") == (A,)
         clock.tick.release()
@@ -208,11 +209,11 @@ async def test_run_reads_again_after_ttl() -> None:
         assert one.models("home") == (B,)
 
 
-async def test_run_retries_soon_with_growing_pauses_up_to_ttl() -> None:
+async def test_a_failed_reading_is_tried_again_soon_with_growing_pauses_up_to_ttl() -> None:
     clock, home = Clock(), Lister(*[DOWN] * 8, [A])
     one = Catalog({"home": home}, ttl=60.0, sleep=clock.sleep)  # type: ignore[dict-item]
     pauses = []
-    async with running(one):
+    async with running(one, "home"):
         for _ in range(9):
             pauses.append(await clock.pauses.get())
             clock.tick.release()
@@ -254,3 +255,20 @@ async def test_a_provider_that_cancels_itself_or_exits_fails_its_own_reading_alo
     assert one.models("good") == (Model("m"),)
     assert one.models("bad") is None
     assert type(failure).__name__ in (one.failure("bad") or "")
+
+
+async def test_a_catalogue_knows_what_the_one_before_knew_of_the_same_objects() -> None:
+    kept, replaced = Lister([A]), Lister([A])
+    before = catalog(kept=kept, replaced=replaced)
+    await before.refresh()
+    after = Catalog({"kept": kept, "replaced": Lister([B])}, before)  # type: ignore[dict-item]
+    assert after.models("kept") is before.models("kept")
+    assert after.models("replaced") is None
+    news = asyncio.create_task(before.more_read()), asyncio.create_task(after.more_read())
+    await asyncio.sleep(0)
+    await after.refresh("replaced")
+    assert [await each for each in news] == [False, True]
+    assert after.models("replaced") == (B,)
+    assert before.models("replaced") == (A,)
+    await before.refresh("kept")
+    assert after.models("kept") is before.models("kept")

@@ -124,3 +124,47 @@ async def test_a_start_under_way_is_cancelled_before_its_provider_is_closed(logg
     await lived(one=one)
     assert order == ["start ended", "closed"]
     assert not told(logged)
+
+
+async def test_one_that_two_hold_is_started_once_and_closed_when_both_have_let_go() -> None:
+    starts: list[str] = []
+
+    async def start() -> None:
+        starts.append("start")
+
+    shared, alone = Starting(start), Quiet()
+    residents = Residents()
+    catalog = Catalog({"shared": shared, "alone": alone})
+    residents.hold({"shared": shared, "alone": alone}, catalog)
+    residents.hold({"shared": shared}, Catalog({"shared": shared}, catalog))
+    await catalog.tried()
+    await residents.release({"shared": shared, "alone": alone})
+    assert alone.closed.is_set()
+    assert not shared.closed.is_set()
+    await residents.release({"shared": shared})
+    assert shared.closed.is_set()
+    assert starts == ["start"]
+    assert len(residents) == 0
+    await residents.close()
+
+
+async def test_whoever_lets_go_and_leaves_does_not_keep_it_open() -> None:
+    closing, may_close = asyncio.Event(), asyncio.Event()
+
+    async def close() -> None:
+        closing.set()
+        await may_close.wait()
+
+    slow = Quiet(close)
+    residents = Residents()
+    residents.hold({"slow": slow}, Catalog({"slow": slow}))
+    letting_go = asyncio.create_task(residents.release({"slow": slow}))
+    await closing.wait()
+    letting_go.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await letting_go
+    ending = asyncio.create_task(residents.close())
+    await asyncio.sleep(0)
+    assert not ending.done()
+    may_close.set()
+    await ending

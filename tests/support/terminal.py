@@ -54,6 +54,12 @@ class Terminal:
             pass
         return self.process.wait(_PATIENCE)
 
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        if self._leader >= 0:
+            os.close(self._leader)
+            self._leader = -1
+
     def _read(self, ends: float) -> bool:
         """Take what comes next; False when the terminal is closed."""
         readable, _, _ = select.select([self._leader], [], [], max(0.0, ends - time.monotonic()))
@@ -84,9 +90,10 @@ def at_terminal(
         )
     finally:
         os.close(follower)
+    terminal = Terminal(process, leader)
     try:
-        yield Terminal(process, leader)
+        yield terminal
     finally:
         process.kill()
         process.wait()
-        os.close(leader)
+        terminal.hang_up()
