@@ -18,6 +18,7 @@
     │  │  ├─ CredentialsRefused       401/403
     │  │  └─ ProviderBusy         429  it was not asked: too many requests wait for it here already
     │  └─ UpstreamBroken              it spoke nonsense, or stopped mid-stream
+    │     └─ ProviderFailed           the provider's own code raised something that is none of these
     ├─ DeadlinePassed            504  the answer took longer than it may, or than its client waits
     └─ AttemptsExhausted              every target failed
 """
@@ -164,6 +165,14 @@ class UpstreamBroken(UpstreamError):
     """The upstream spoke nonsense, sent an error inside a stream, or stopped before its end."""
 
     default_code = "upstream_broken"
+
+
+class ProviderFailed(UpstreamBroken):
+    """The provider's code raised an error of another sort, whose class is named `raised`: it has a fault."""
+
+    def __init__(self, message: str, raised: str) -> None:
+        super().__init__(message)
+        self.raised = raised
 
 
 class DeadlinePassed(MaestroError):

@@ -31,7 +31,7 @@ Register = Callable[[str, type[BaseModel], Factory], None]
 """``register(kind, options_model, factory)``: the pydantic model validates the provider's TOML table."""
 
 
-@hookspec(historic=True)
+@hookspec
 def maestro_register_providers(register: Register) -> None:
     """Called once as the plugin loads: call ``register(kind, options_model, factory)`` per provider kind."""
 

@@ -1,8 +1,9 @@
 """Which plugins there are, which provider kinds they brought, and who hears the notices.
 
-Entry points of the group ``maestro_daemon`` are loaded one by one, each in its own ``try``: a plugin that
-cannot be imported, misspells a hook or registers a kind twice is a row with its error, and nothing else of
-it stays. The order is that of ``[plugins] enabled``, else alphabetical, never that of the installation.
+Entry points of the group ``maestro_daemon`` are loaded one by one, each in its own ``try`` and within a time:
+a plugin that cannot be imported, hangs, misspells a hook or registers a kind twice is a row with its error,
+and nothing else of it stays. The order is that of ``[plugins] enabled``, else alphabetical, never that of the
+installation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pluggy
 import structlog
@@ -22,79 +23,57 @@ from pydantic import BaseModel
 
 from maestro_daemon.errors import MaestroError, ProviderUnavailable
 from maestro_daemon.providers import hookspecs
+from maestro_daemon.providers.arrival import (
+    HOUSE_KEYS,
+    Kind,
+    PluginBroken,
+    heard,
+    patiently,
+    refuse_other_api,
+    sentence_of,
+)
+from maestro_daemon.providers.conduct import Conduct
+from maestro_daemon.providers.hook_calls import Notices, call, wanted_trace
 from maestro_daemon.providers.hookspecs import Factory
 from maestro_daemon.providers.installed import GROUP, entry_points
-from maestro_daemon.providers.notices import Attempt, Outcome
+from maestro_daemon.providers.needed_api import declared
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.providers.state_directory import default_path
-from maestro_daemon.request import ResponseRequest
 
 if TYPE_CHECKING:
     import click
 
-_NOTICES: Final = ("maestro_attempt_finished", "maestro_response_finished")
-HOUSE_KEYS: Final = frozenset({"affinity", "first_output_timeout", "kind", "total_timeout"})
-"""Keys that the table of every provider has, whatever its kind."""
+__all__ = ["HOUSE_KEYS", "Kind", "Notices", "PluginBroken", "PluginRow", "Registry"]
+
+LOAD_TIMEOUT: Final = 30.0
+"""Seconds that one plugin may take to load."""
 
 _PROVIDER_METHODS: Final = ("models", "complete", "stream", "aclose")
 _log = structlog.get_logger(__name__)
 
 
-class PluginBroken(Exception):
-    """A plugin breaks the contract; the message is the sentence for its row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of provider: its name in TOML, the model of its table, what makes it, and who brought it."""
-
-    name: str
-    options_model: type[BaseModel]
-    factory: Factory
-    plugin: str
-
-
 @dataclass(frozen=True, slots=True)
 class PluginRow:
-    """What became of one plugin. `distribution` is the package's name, `load_seconds` wall time."""
+    """What became of one plugin.
+
+    `distribution` is the package's name, `module` what its entry point names, `load_seconds` wall time.
+    """
 
     name: str
     distribution: str
     version: str
     state: Literal["loaded", "disabled", "broken"]
+    module: str = ""
     kinds: tuple[str, ...] = ()
     error: str | None = None
     load_seconds: float = 0.0
-
-
-class Notices:
-    """Tells the plugins what happened. What a plugin raises is logged and goes no further."""
-
-    def __init__(self, manager: pluggy.PluginManager) -> None:
-        self._manager = manager
-
-    def maestro_attempt_finished(self, *, request: ResponseRequest, attempt: Attempt) -> None:
-        """Call every plugin's hook of that name."""
-        self._tell("maestro_attempt_finished", {"request": request, "attempt": attempt})
-
-    def maestro_response_finished(self, *, request: ResponseRequest, outcome: Outcome) -> None:
-        """Call every plugin's hook of that name."""
-        self._tell("maestro_response_finished", {"request": request, "outcome": outcome})
-
-    def _tell(self, hook: str, said: Mapping[str, Any]) -> None:
-        # pluggy's own call would stop at the first plugin that raises.
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            try:
-                implementation.function(*(said[name] for name in implementation.argnames))
-            except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
-                _log.exception("a plugin's hook failed", plugin=implementation.plugin_name, hook=hook)
 
 
 class Registry:
     """The plugins of one process. `load` brings those that are installed, `add` one that is at hand.
 
     `kinds` maps a provider's ``kind`` to who makes it; `rows` says what became of each plugin, in order;
-    `hook` tells the notices.
+    `hook` tells the notices, `conduct` knows what plugins did wrong since.
     """
 
     def __init__(self, find: Callable[[], Iterable[EntryPoint]] = entry_points) -> None:
@@ -104,11 +83,10 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._kinds: dict[str, Kind] = {}
         self._rows: dict[str, PluginRow] = {}
-        self._arriving: list[Kind] | None = None
-        self._arriving_name = ""
-        # A historic hook is called for each plugin as it is registered, so every kind has its plugin.
-        self._manager.hook.maestro_register_providers.call_historic(kwargs={"register": self._register})
-        self.hook = Notices(self._manager)
+        self._owners: dict[str, str] = {}
+        self._trace = wanted_trace()
+        self.conduct = Conduct()
+        self.hook = Notices(self._manager, self.conduct, self._trace)
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -124,19 +102,29 @@ class Registry:
         """The names of all installed plugins, loaded or not, sorted."""
         return sorted(self._found())
 
-    def load(self, *, enabled: Sequence[str] | None = None, disabled: Sequence[str] = ()) -> None:
+    def owner(self, module: str) -> str | None:
+        """The plugin that a module (a dotted name) belongs to, None if to none that was loaded or tried."""
+        return self._owners.get(module.partition(".")[0])
+
+    def load(
+        self,
+        *,
+        enabled: Sequence[str] | None = None,
+        disabled: Sequence[str] = (),
+        patience: float = LOAD_TIMEOUT,
+    ) -> None:
         """Load the installed plugins, or only those `enabled`, less those `disabled`. Never raises.
 
-        Every plugin is loaded at most once, however often this is called.
+        Every plugin is loaded at most once, however often this is called. One that takes more than `patience`
+        seconds is left out.
         """
         found = self._found()
         wanted = sorted(found) if enabled is None else [name for name in enabled if name in found]
         for name in wanted:
             if name not in self._rows and name not in disabled:
-                self._load(found[name])
+                self._load(found[name], patience)
         for name in sorted(found):
             if name not in self._rows:
-                self._manager.set_blocked(name)
                 self._rows[name] = _row(found[name][0], "disabled")
 
     def add(self, plugin: object, name: str) -> None:
@@ -145,8 +133,16 @@ class Registry:
         Raises `PluginBroken`.
         """
         began = time.perf_counter()
-        kinds = self._admit(plugin, name)
-        self._rows[name] = PluginRow(name, "", "", "loaded", kinds, load_seconds=time.perf_counter() - began)
+        kinds = heard(plugin, name, self._kinds, self._trace)
+        self._take(plugin, name, kinds)
+        self._rows[name] = PluginRow(
+            name,
+            "",
+            "",
+            "loaded",
+            kinds=tuple(kind.name for kind in kinds),
+            load_seconds=time.perf_counter() - began,
+        )
 
     def build(
         self, name: str, kind: str, options: BaseModel, *, state_directory: Path | None = None
@@ -157,11 +153,13 @@ class Registry:
         Raises `ProviderUnavailable` if its plugin fails to.
         """
         known = self._kinds[kind]
+        self.conduct.made(name, known.plugin)
         try:
             provider = _made(known.factory, name, options, state_directory)
         except MaestroError:
             raise
         except (Exception, SystemExit) as error:
+            self.conduct.provider_raised(name, "the making", type(error).__name__)
             _log.exception("a plugin could not make a provider", plugin=known.plugin, provider=name)
             raise ProviderUnavailable(
                 f"Provider {name!r} could not be made: plugin {known.plugin!r} failed with "
@@ -179,7 +177,7 @@ class Registry:
         """Let every plugin add its commands to the command line; one that fails is logged."""
         for implementation in reversed(self._manager.hook.maestro_register_commands.get_hookimpls()):
             try:
-                implementation.function(*([cli] if "cli" in implementation.argnames else []))
+                call(implementation, {"cli": cli}, self._trace)
             except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
                 _log.exception("a plugin's commands failed", plugin=implementation.plugin_name)
 
@@ -190,74 +188,46 @@ class Registry:
                 self._points.setdefault(entry_point.name, []).append(entry_point)
         return self._points
 
-    def _load(self, same_name: list[EntryPoint]) -> None:
+    def _load(self, same_name: list[EntryPoint], patience: float) -> None:
         entry_point, *others = same_name
+        name = entry_point.name
         began = time.perf_counter()
         row = _row(entry_point, "loaded")
+        self._owners.setdefault(row.module.partition(".")[0], name)
+
+        def brought() -> tuple[object, tuple[Kind, ...]]:
+            refuse_other_api(declared(row.module))
+            plugin = entry_point.load()
+            return plugin, heard(plugin, name, self._kinds, self._trace)
+
         try:
             if others:
                 owners = " and ".join(_row(each, "broken").distribution or "?" for each in same_name)
                 raise PluginBroken(f"several installed packages bring a plugin of this name: {owners}")
-            row = replace(row, kinds=self._admit(entry_point.load(), entry_point.name))
-        except PluginBroken as error:
-            row = replace(row, state="broken", error=str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (outsiders' code; kept in the row)
-            row = replace(row, state="broken", error=f"{type(error).__name__}: {error}")
+            plugin, kinds = patiently(brought, name, self.owner, patience)
+            self._take(plugin, name, kinds)
+            row = replace(row, kinds=tuple(kind.name for kind in kinds))
+        except (PluginBroken, Exception, SystemExit) as error:  # noqa: BLE001  (outsiders' code; kept in the row)
+            row = replace(row, state="broken", error=sentence_of(error, self.owner))
+            _log.debug("a plugin failed to load", plugin=name, exc_info=error)
         row = replace(row, load_seconds=time.perf_counter() - began)
         if row.error is not None:
-            _log.error("plugin not loaded", plugin=row.name, distribution=row.distribution, error=row.error)
-        self._rows[row.name] = row
-
-    def _admit(self, plugin: object, name: str) -> tuple[str, ...]:
-        """Register a plugin whole or not at all; the names of its kinds."""
-        self._arriving, self._arriving_name = [], name
-        try:
-            _refuse_unmarked(plugin)
-            self._manager.register(plugin, name=name)
-            self._manager.check_pending()
-            self._refuse_unfit_hooks(plugin)
-        except BaseException as error:
-            if self._manager.has_plugin(name) and self._manager.get_plugin(name) is plugin:
-                self._manager.unregister(plugin)
-            if isinstance(error, pluggy.PluginValidationError):
-                raise PluginBroken(_sentence(error)) from error
-            raise
-        else:
-            self._kinds.update((kind.name, kind) for kind in self._arriving)
-            return tuple(kind.name for kind in self._arriving)
-        finally:
-            self._arriving = None
-
-    def _register(self, kind: Any, options_model: Any, factory: Any) -> None:
-        if self._arriving is None:
-            raise PluginBroken("register() may be called only inside maestro_register_providers")
-        if not isinstance(kind, str) or not kind.isprintable() or not kind or " " in kind:
-            raise PluginBroken("a provider kind must be a name without spaces")
-        if not (isinstance(options_model, type) and issubclass(options_model, BaseModel)):
-            raise PluginBroken(f"the options of kind {kind!r} must be a pydantic model class")
-        if taken := sorted(HOUSE_KEYS.intersection(options_model.model_fields)):
-            raise PluginBroken(
-                f"the options of kind {kind!r} must not have a field {taken[0]!r}: the house reads it"
+            _log.error(
+                "plugin not loaded",
+                plugin=name,
+                distribution=row.distribution,
+                version=row.version,
+                error=row.error,
             )
-        if not callable(factory):
-            raise PluginBroken(f"the factory of kind {kind!r} cannot be called")
-        for known in [*self._kinds.values(), *self._arriving]:
-            if known.name == kind:
-                raise PluginBroken(f"kind {kind!r} is already registered by plugin {known.plugin!r}")
-        self._arriving.append(Kind(kind, options_model, factory, self._arriving_name))
+        self._rows[name] = row
 
-    def _refuse_unfit_hooks(self, plugin: object) -> None:
-        callers = self._manager.get_hookcallers(plugin)
-        if not callers:
-            raise PluginBroken("implements none of the hooks (is @hookimpl missing, or a file?)")
-        for caller in callers:
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin is not plugin:
-                    continue
-                if inspect.iscoroutinefunction(implementation.function):
-                    raise PluginBroken(f"{caller.name} must be a plain function, not async")
-                if caller.name in _NOTICES and (implementation.hookwrapper or implementation.wrapper):
-                    raise PluginBroken(f"{caller.name} is a notice and cannot be wrapped")
+    def _take(self, plugin: object, name: str, kinds: Iterable[Kind]) -> None:
+        """Keep a plugin that was heard."""
+        try:
+            self._manager.register(plugin, name=name)
+        except ValueError:
+            raise PluginBroken("is there already, under this or another name") from None
+        self._kinds.update((kind.name, kind) for kind in kinds)
 
 
 def _made(factory: Factory, name: str, options: BaseModel, state_directory: Path | None) -> Provider:
@@ -280,18 +250,5 @@ def _row(entry_point: EntryPoint, state: Literal["loaded", "disabled", "broken"]
         (distribution and distribution.name) or "",
         (distribution and distribution.version) or "",
         state,
+        entry_point.value.partition(":")[0].strip(),
     )
-
-
-def _refuse_unmarked(plugin: object) -> None:
-    for name, value in vars(plugin).items() if hasattr(plugin, "__dict__") else ():
-        if (
-            name.startswith("maestro_")
-            and inspect.isfunction(value)
-            and not hasattr(value, "maestro_daemon_impl")
-        ):
-            raise PluginBroken(f"{name} looks like a hook but is not marked with @hookimpl")
-
-
-def _sentence(error: pluggy.PluginValidationError) -> str:
-    return " ".join(str(error).split())

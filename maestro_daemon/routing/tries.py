@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from maestro_daemon.errors import DeadlinePassed, MaestroError, UpstreamBroken, UpstreamUnreachable
+from maestro_daemon.errors import DeadlinePassed, MaestroError, ProviderFailed, UpstreamUnreachable
 from maestro_daemon.protocol.sealing import Seal
 from maestro_daemon.providers.account import account_hash
 from maestro_daemon.providers.foreign_code import ends_this_task
@@ -150,9 +150,9 @@ class Try:
             _log.error(
                 "provider raised", target=self.target.name, attempt=self.attempt.number, exc_info=error
             )
-            told = UpstreamBroken(
-                f"The provider {self.target.provider_name} failed with {error.__class__.__name__}; "
-                "the log has details."
+            raised = error.__class__.__name__
+            told = ProviderFailed(
+                f"The provider {self.target.provider_name} failed with {raised}; the log has details.", raised
             )
         return self._judged(told, may_retry=self.may_retry)
 
