@@ -223,7 +223,7 @@ class MessagesAPI:
         self.requests: list[Received] = []
         self.questions: list[str] = []
         self.left: asyncio.Queue[str] = asyncio.Queue()
-        self.models: list[dict[str, Any]] = [model_entry("claude-test")]
+        self.models: Any = [model_entry("claude-test")]
         self.page = 1000
         self.models_fail = False
         self.bearer = False
@@ -241,7 +241,7 @@ class MessagesAPI:
 
     def entry(self, model: str) -> dict[str, Any] | None:
         """What the list of models says of one."""
-        return next((entry for entry in self.models if entry["id"] == model), None)
+        return next((entry for entry in self.models if _id(entry) == model), None)
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         """``POST /v1/messages``."""
@@ -282,8 +282,10 @@ class MessagesAPI:
         except Refusal as refusal:
             return _error(refusal.status, refusal.type, str(refusal))
 
-    def _page(self, request: web.Request) -> dict[str, Any]:
-        ids = [entry.get("id") for entry in self.models]
+    def _page(self, request: web.Request) -> Any:
+        if not isinstance(self.models, list):
+            return self.models
+        ids = [_id(entry) for entry in self.models]
         after = request.query.get("after_id")
         start = ids.index(after) + 1 if after is not None else 0
         size = min(self.page, int(request.query.get("limit", "20")))
@@ -291,8 +293,8 @@ class MessagesAPI:
         return {
             "data": data,
             "has_more": start + size < len(self.models),
-            "first_id": data[0].get("id") if data else None,
-            "last_id": data[-1].get("id") if data else None,
+            "first_id": _id(data[0]) if data else None,
+            "last_id": _id(data[-1]) if data else None,
         }
 
     def _one(self, request: web.Request) -> dict[str, Any]:
@@ -330,6 +332,10 @@ class MessagesAPI:
             assert request.transport is not None
             request.transport.close()
         return response
+
+
+def _id(entry: Any) -> Any:
+    return entry.get("id") if isinstance(entry, dict) else None
 
 
 def model_entry(id: str, **changes: Any) -> dict[str, Any]:
