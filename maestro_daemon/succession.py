@@ -20,18 +20,18 @@ _log: Final = structlog.get_logger(__name__)
 class Succession:
     """The generations of one daemon. For ``async with``: their providers live while the block runs.
 
-    `current` is who serves what comes now, and `door` leads there.
+    `current` is who serves what comes now, `door` leads there, and `residents` are the providers that live.
     """
 
     def __init__(self, config: Config, lasting: Lasting) -> None:
         self._lasting = lasting
-        self._residents = Residents()
+        self.residents = Residents()
         self._ending: set[asyncio.Task[None]] = set()
         self.current = Generation(config, lasting, logged_in=self._logged_in)
         self.door = Door(self.current.front)
 
     async def __aenter__(self) -> Self:
-        self._residents.hold(self.current.providers, self.current.catalog)
+        self.residents.hold(self.current.providers, self.current.catalog)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -39,7 +39,7 @@ class Succession:
             task.cancel()
         if self._ending:
             await asyncio.wait(self._ending)
-        await self._residents.close()
+        await self.residents.close()
         self._lasting.deadlines.close()
 
     @property
@@ -55,14 +55,14 @@ class Succession:
         """
         before = self.current
         after = Generation(config, self._lasting, before=before, logged_in=self._logged_in)
-        self._residents.hold(after.providers, after.catalog)
+        self.residents.hold(after.providers, after.catalog)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_WARM_UP):
                     for name in after.made:
                         await after.catalog.shelf(name).tried.wait()
         except BaseException:
-            await self._residents.release(after.providers)
+            await self.residents.release(after.providers)
             raise
         # From here on nothing waits: no request sees one half of each.
         self._lasting.follow(config)
@@ -91,4 +91,4 @@ class Succession:
                 in_flight=generation.front.in_flight,
                 seconds=generation.longest,
             )
-        await self._residents.release(generation.providers)
+        await self.residents.release(generation.providers)
