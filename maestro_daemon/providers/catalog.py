@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from maestro_daemon.protocol import json
+from maestro_daemon.providers.conduct import Conduct
 from maestro_daemon.providers.provider import Model, Provider
 from maestro_daemon.providers.shelf import News, Shelf
 
@@ -28,13 +29,16 @@ class Catalog:
         ttl: float = 300.0,
         timeout: float = 30.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        conduct: Conduct | None = None,
     ) -> None:
         self._news: News = News() if before is None else before._news
         self._shelves: dict[str, Shelf] = {}
         for name, provider in providers.items():
             known = None if before is None else before._shelves.get(name)
             if known is None or known.provider is not provider:
-                known = Shelf(name, provider, ttl=ttl, timeout=timeout, sleep=sleep, news=self._news)
+                known = Shelf(
+                    name, provider, ttl=ttl, timeout=timeout, sleep=sleep, news=self._news, conduct=conduct
+                )
             self._shelves[name] = known
 
     def shelf(self, provider: str) -> Shelf:

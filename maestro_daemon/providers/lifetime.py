@@ -10,6 +10,7 @@ import structlog
 
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.providers.catalog import Catalog
+from maestro_daemon.providers.conduct import Conduct
 from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.provider import Provider, Startable
 
@@ -20,10 +21,13 @@ _PATIENCE: Final = 10.0  # an engine's child is given 5 to end
 class _Resident:
     """A provider that lives, the tasks beside it, and how many hold it."""
 
-    __slots__ = ("beside", "holders", "name", "provider")
+    __slots__ = ("beside", "conduct", "holders", "name", "provider")
 
-    def __init__(self, name: str, provider: Provider, beside: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self, name: str, provider: Provider, beside: set[asyncio.Task[None]], conduct: Conduct
+    ) -> None:
         self.name = name
+        self.conduct = conduct
         self.provider = provider
         self.beside = beside
         self.holders = 0
@@ -35,7 +39,9 @@ class _Resident:
         _, running = await asyncio.wait(self.beside, timeout=patience)
         for task in running:
             _log.error("left running: its cancellation was ignored", task=task.get_name())
-        closing = asyncio.create_task(_closed(self.name, self.provider), name=f"end of {self.name}")
+        closing = asyncio.create_task(
+            _closed(self.name, self.provider, self.conduct), name=f"end of {self.name}"
+        )
         try:
             _, running = await asyncio.wait({closing}, timeout=patience)
         finally:
@@ -49,10 +55,12 @@ class Residents:
 
     Nothing is raised for a provider's sake: one that fails is logged by name, and one that takes more than
     `patience` seconds to stop or to close is left alone, so that no plugin keeps the daemon from ending.
+    `conduct` is told of what the contract does not know.
     """
 
-    def __init__(self, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, *, patience: float = _PATIENCE, conduct: Conduct | None = None) -> None:
         self._patience = patience
+        self._conduct = Conduct() if conduct is None else conduct
         self._living: dict[tuple[str, int], _Resident] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -67,8 +75,10 @@ class Residents:
             if resident is None:
                 beside = {asyncio.create_task(catalog.shelf(name).keep(), name=f"catalogue of {name}")}
                 if isinstance(provider, Startable):
-                    beside.add(asyncio.create_task(_started(name, provider), name=f"start of {name}"))
-                resident = self._living[name, id(provider)] = _Resident(name, provider, beside)
+                    starting = _started(name, provider, self._conduct)
+                    beside.add(asyncio.create_task(starting, name=f"start of {name}"))
+                resident = _Resident(name, provider, beside, self._conduct)
+                self._living[name, id(provider)] = resident
             resident.holders += 1
 
     async def release(self, providers: Mapping[str, Provider]) -> None:
@@ -100,7 +110,7 @@ class Residents:
         return ending
 
 
-async def _started(name: str, provider: Startable) -> None:
+async def _started(name: str, provider: Startable, conduct: Conduct) -> None:
     try:
         await provider.start()
     except MaestroError as error:
@@ -108,13 +118,15 @@ async def _started(name: str, provider: Startable) -> None:
     except FAILURES as error:
         if ends_this_task(error):
             raise
+        conduct.provider_raised(name, "the start", type(error).__name__)
         _log.error("provider not started", provider=name, exc_info=error)
 
 
-async def _closed(name: str, provider: Provider) -> None:
+async def _closed(name: str, provider: Provider, conduct: Conduct) -> None:
     try:
         await provider.aclose()
     except FAILURES as error:
         if ends_this_task(error):
             raise
+        conduct.provider_raised(name, "the closing", type(error).__name__)
         _log.error("provider not closed", provider=name, exc_info=error)

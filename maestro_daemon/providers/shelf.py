@@ -8,11 +8,13 @@ from typing import Final
 
 import structlog
 
-from maestro_daemon.errors import MaestroError
+from maestro_daemon.errors import MaestroError, UpstreamUnreachable
+from maestro_daemon.providers.conduct import Conduct
 from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.provider import Model, Provider
 
 _FIRST_RETRY: Final = 2.0
+_LAST_WORDS: Final = 1.0  # seconds that a cancelled reading is given to end
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -36,7 +38,8 @@ class Shelf:
     """The models of one provider.
 
     `models` is the last good list, None while there was none; `failure` says in one sentence why the last
-    reading failed. `tried` is set once a reading has ended, which `news` is told, too.
+    reading failed. `tried` is set once a reading has ended, which `news` is told, too; `conduct` of what the
+    provider raises that the contract does not know.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Shelf:
         timeout: float,
         sleep: Callable[[float], Awaitable[None]],
         news: News,
+        conduct: Conduct | None = None,
     ) -> None:
         self.provider = provider
         self.models: tuple[Model, ...] | None = None
@@ -61,6 +65,8 @@ class Shelf:
         self._failures = 0
         self._readings = 0
         self._reading = asyncio.Lock()
+        self._asking: asyncio.Task[Sequence[Model] | BaseException] | None = None
+        self._conduct = conduct
 
     async def keep(self) -> None:
         """Read at once, then again and again, until cancelled."""
@@ -78,13 +84,13 @@ class Shelf:
             if self._readings != readings:
                 return
             try:
-                async with asyncio.timeout(self._timeout):
-                    models = await self.provider.models()
-                self.models = _sound(self._name, models)
+                self.models = _sound(self._name, await self._asked())
             except FAILURES as error:  # outsiders' code; one provider must not spoil the others
                 if ends_this_task(error):
                     raise
                 sentence = self._sentence(error)
+                if self._conduct is not None and not isinstance(error, MaestroError | TimeoutError):
+                    self._conduct.provider_raised(self._name, "the list of models", type(error).__name__)
                 # Said once; an upstream that stays away must not fill the log.
                 tell = _log.debug if sentence == self.failure else _log.warning
                 tell("models not read", provider=self._name, error=sentence)
@@ -98,6 +104,40 @@ class Shelf:
             if not self.tried.is_set():
                 self.tried.set()
                 self._news.tell()
+
+    async def _asked(self) -> Sequence[Model]:
+        """What `models` of the provider gives. Raises what that raises, and `TimeoutError`."""
+        if self._asking is not None:
+            raise UpstreamUnreachable("The list of models that was asked for before has not come yet.")
+
+        async def asking() -> Sequence[Model] | BaseException:
+            try:
+                return await self.provider.models()
+            except FAILURES as error:  # out of a task a SystemExit would end the loop
+                return error
+
+        task = self._asking = asyncio.create_task(asking(), name=f"models of {self._name}")
+        task.add_done_callback(self._heard)
+        late: object = True
+        try:
+            _, late = await asyncio.wait({task}, timeout=self._timeout)
+        finally:
+            if late:
+                task.cancel()
+                _, running = await asyncio.wait({task}, timeout=_LAST_WORDS)
+                if running:
+                    _log.error("left running: its cancellation was ignored", task=task.get_name())
+        if late:
+            raise TimeoutError
+        given = task.result()
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+    def _heard(self, task: asyncio.Task[Sequence[Model] | BaseException]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            task.exception()
 
     def _sentence(self, error: BaseException) -> str:
         if isinstance(error, MaestroError):
