@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,12 +30,12 @@ GIVEN = os.environ.get("STORM_SEED")
     ],
 )
 async def test_whatever_happens_every_request_is_answered_and_nothing_is_left(
-    requests: int, seed: int, hedge: bool, logged: list[MutableMapping[str, Any]]
+    requests: int, seed: int, hedge: bool, tmp_path: Path, logged: list[MutableMapping[str, Any]]
 ) -> None:
     print(f"STORM_SEED={seed}")  # noqa: T201  (shown when the test fails)
-    async with nothing_left(logged), storm(seed, hedge=hedge) as raging:
+    async with nothing_left(logged), storm(seed, tmp_path, hedge=hedge) as raging:
         await raging.rage(requests)
-        await raging.front.handler.idle()
+        await raging.daemon.daemon.handler.idle()
         print(dict(raging.seen), raging.health.probed, "probes")  # noqa: T201
         answered = sum(count for what, count in raging.seen.items() if what != "reloads")
         assert answered == requests
@@ -43,4 +44,4 @@ async def test_whatever_happens_every_request_is_answered_and_nothing_is_left(
         assert raging.health.crowded == set()
         assert +raging.health.probes == {}
         assert all(row["in_flight"] == 0 for row in raging.health.snapshot())
-        assert raging.front.handler.in_flight == 0
+        assert raging.daemon.daemon.handler.in_flight == 0
