@@ -91,7 +91,10 @@ class _Racer:
                         if attempt.attempt.accepted_after is None:
                             attempt.accepted()
                             await self._queue.put((self, _acceptance(event)))
-                        if splice.committed or splice.take(event):
+                        if splice.committed:
+                            await self._queue.put((self, event))
+                        elif splice.take(event):
+                            attempt.spoke()  # however soon the race looks at it
                             await self._queue.put((self, event))
                     if not splice.committed:
                         splice.end()

@@ -113,8 +113,12 @@ class Try:
             if at < self.deadline.at:
                 self.deadline.move(at)
 
+    def spoke(self) -> None:
+        """From now on only `total` bounds the answer."""
+        self.deadline.move(self.pursuit.total(self.target))
+
     def answered(self) -> None:
-        """The first output came. From now on only `total` bounds the answer."""
+        """The first output came, and the answer is this attempt's."""
         pursuit = self.pursuit
         seconds = self._since()
         self.attempt.first_output_after = seconds
@@ -122,7 +126,7 @@ class Try:
         if pursuit.pace is not None:
             pursuit.pace.add(pursuit.means.clock() - self.raced_since)
         pursuit.plan.served_by(self.target)
-        self.deadline.move(pursuit.total(self.target))
+        self.spoke()
 
     def told(self, error: MaestroError) -> None:
         """The upstream told of its failure in the middle of the answer; it has a moment left to end that."""
