@@ -27,7 +27,7 @@ def systemd_analyze() -> str:
 def test_systemd_finds_nothing_wrong_with_the_unit(systemd_analyze: str, tmp_path: Path) -> None:
     text = UNIT.read_text()
     commands = re.findall(r"^Exec\w+=(\S+)", text, re.MULTILINE)
-    assert commands == [INSTALLED]
+    assert commands == [INSTALLED, INSTALLED]
     program = Path(sys.executable).with_name("maestro-daemon")
     assert program.is_file()
     copy = tmp_path / UNIT.name
