@@ -6,93 +6,24 @@ queue. When stderr does not take the lines fast enough they are dropped, counted
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
 import os
-import select
-import sys
-import threading
-import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
-import orjson
 import structlog
 
+from maestro_daemon.log_lines import Render, complete, render_entry, render_json, text_renderer
+from maestro_daemon.log_writer import JournalWriter, LineWriter, QueuedWriter
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.redaction import Redaction
+from maestro_daemon.service.journal import Journal, is_journal
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _NUMBERS: Final = {level: logging.getLevelNamesMapping()[level.upper()] for level in LEVELS}
-_QUEUE_LINES: Final = 2000
 _LONGEST_LINE: Final = 16 * 1024
-_GATHER: Final = 0.02  # seconds
-_COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _LIBRARY_LEVEL: Final = logging.WARNING
-
-
-class LineWriter:
-    """Writes lines to a file descriptor from its own thread. `put` returns at once, whatever happens.
-
-    `report` makes the line that says how many were dropped.
-    """
-
-    def __init__(self, descriptor: int, report: Callable[[int], bytes]) -> None:
-        self._descriptor = descriptor
-        self._report = report
-        # Appending takes no lock that another thread could hold on to, and wakes nobody: the thread is
-        # woken once for all lines of `_GATHER` seconds, since each switch of threads costs the loop more
-        # than a line does.
-        self._lines: collections.deque[bytes] = collections.deque()
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._dropped = 0
-        self._said = 0
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, name="log writer", daemon=True)
-        self._thread.start()
-
-    def put(self, line: bytes) -> None:
-        """Queue one line (without its end), or count it as dropped."""
-        if self._closed or len(self._lines) >= _QUEUE_LINES:
-            self._dropped += 1
-            return
-        self._lines.append(line)
-        if not self._wake.is_set():
-            self._wake.set()
-
-    def close(self, timeout: float = 2.0) -> None:
-        """Write what is queued, for at most `timeout` seconds."""
-        if not self._closed:
-            self._closed = True
-            self._closing.set()
-            self._wake.set()
-            self._thread.join(timeout)
-
-    def _work(self) -> None:
-        while not self._closed or self._lines:
-            self._wake.wait()
-            self._closing.wait(_GATHER)
-            self._wake.clear()
-            lines = []
-            while self._lines:
-                lines.append(self._lines.popleft())
-            if dropped := self._dropped - self._said:
-                self._said += dropped
-                lines.insert(0, self._report(dropped))
-            with contextlib.suppress(OSError):  # nobody is left to be told
-                self._write(b"".join(line + b"\n" for line in lines))
-
-    def _write(self, text: bytes) -> None:
-        while text:
-            try:
-                text = text[os.write(self._descriptor, text) :]
-            except BlockingIOError:
-                select.select([], [self._descriptor], [])
 
 
 class Logs:
@@ -100,7 +31,7 @@ class Logs:
 
     def __init__(
         self,
-        writer: LineWriter,
+        writer: QueuedWriter,
         redaction: Redaction,
         bridge: logging.Handler,
         finish: Callable[[Any, str, MutableMapping[str, Any]], bytes],
@@ -141,31 +72,30 @@ def configure(
     """Make structlog and the standard library's logging write to `descriptor` (stderr).
 
     `level` is one of `LEVELS`; libraries are heard from `warning` up, unless it is `debug`. `json` chooses
-    the form; None means text on a terminal and JSON elsewhere. `for_good` lets every logger keep what it is
-    made of at its first line, for a process that configures its logs once.
+    the form; None means entries of the journal where the descriptor leads there, text on a terminal, and
+    JSON elsewhere. `for_good` lets every logger keep what it is made of at its first line, for a process
+    that configures its logs once.
     """
     number = _NUMBERS[level]
-    terminal = os.isatty(descriptor)
     redaction = Redaction()
-    colours = terminal and "NO_COLOR" not in os.environ
-    render = _render_json if json or (json is None and not terminal) else _text_renderer(colours)
+    journal = _journal(descriptor) if json is None else None
+    render = _renderer(descriptor, json) if journal is None else render_entry
 
     def finish(_logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
         try:
-            fields = redaction.of_fields(_complete(event, method))
+            fields = redaction.of_fields(complete(event, method))
             line = render(fields)
             if len(line) > _LONGEST_LINE:
                 line = render({**dict(list(fields.items())[:3]), "left_out": len(line)})
             return line
         except Exception as error:  # noqa: BLE001  (a log line must never cost a request)
-            return b'{"level":"error","event":"a log line could not be made","error":"%b"}' % (
-                type(error).__name__.encode()
-            )
+            failed = "a log line could not be made"
+            return render({"time": "", "level": "error", "event": failed, "error": type(error).__name__})
 
     def report(count: int) -> bytes:
         return finish(None, "warning", {"event": "log lines dropped", "count": count})
 
-    writer = LineWriter(descriptor, report)
+    writer = LineWriter(descriptor, report) if journal is None else JournalWriter(journal, report)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, finish],
         wrapper_class=_unraising(number),
@@ -181,10 +111,24 @@ def configure(
     return logs
 
 
+def _journal(descriptor: int) -> Journal | None:
+    if is_journal(descriptor):
+        with contextlib.suppress(OSError):  # what is written there still gets into it, as lines
+            return Journal()
+    return None
+
+
+def _renderer(descriptor: int, json: bool | None) -> Render:
+    terminal = os.isatty(descriptor)
+    if json or (json is None and not terminal):
+        return render_json
+    return text_renderer(terminal and "NO_COLOR" not in os.environ)
+
+
 class _Sink:
     """What structlog calls last: every level's method queues the line."""
 
-    def __init__(self, writer: LineWriter) -> None:
+    def __init__(self, writer: QueuedWriter) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = writer.put
         self.warn = self.fatal = self.failure = self.exception = self.err = self.log = writer.put
 
@@ -192,7 +136,7 @@ class _Sink:
 class _Bridge(logging.Handler):
     """Records of the standard library's loggers, as lines like all others."""
 
-    def __init__(self, writer: LineWriter, finish: Any) -> None:
+    def __init__(self, writer: QueuedWriter, finish: Any) -> None:
         super().__init__()
         self._writer = writer
         self._finish = finish
@@ -229,66 +173,3 @@ def _unraising(number: int) -> type[Any]:
 
     names = ("debug", "info", "warning", "warn", "error", "exception", "critical", "fatal")
     return type("UnraisingLogger", (bound,), {name: guarded(name) for name in names})
-
-
-def _complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
-    """Time, level and event first, an exception's traceback as text, then the fields."""
-    line: dict[str, Any] = {
-        "time": _now(),
-        "level": "error" if method == "exception" else method,
-        "event": event.get("event", ""),
-        **event,
-    }
-    exc_info = line.pop("exc_info", None)
-    line.pop("stack_info", None)
-    if exc_info is True:
-        exc_info = sys.exc_info()
-    elif isinstance(exc_info, BaseException):
-        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-    if isinstance(exc_info, tuple) and exc_info[0] is not None:
-        line["traceback"] = "".join(traceback.format_exception(*exc_info, limit=-20)).rstrip()
-    return line
-
-
-def _now() -> str:
-    """The time in UTC, ISO 8601 with milliseconds."""
-    now = time.time()
-    whole = int(now)
-    return f"{_second(whole)}.{int((now - whole) * 1000):03d}Z"
-
-
-@lru_cache(maxsize=2)
-def _second(unix: int) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _render_json(line: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
-
-
-def _text_renderer(colours: bool) -> Callable[[Mapping[str, Any]], bytes]:
-    def paint(text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if colours else text
-
-    def render(line: Mapping[str, Any]) -> bytes:
-        fields = dict(line)
-        time, level = fields.pop("time"), fields.pop("level")
-        event, trace = str(fields.pop("event")), fields.pop("traceback", "")
-        words = [time[11:19], paint(f"{level:<7}", _COLOURS.get(level, "0")), _plain(event, quote=False)]
-        words += [f"{paint(name, '36')}={_plain(value)}" for name, value in fields.items()]
-        # A traceback keeps its lines, and nothing else that moves a terminal's cursor.
-        body = "".join("\n" + _plain(each, quote=False) for each in trace.split("\n")) if trace else ""
-        return (" ".join(words) + body).encode(errors="replace")
-
-    return render
-
-
-def _plain(value: Any, *, quote: bool = True) -> str:
-    """A value as one line of printable text: what came from outside must not write lines of its own."""
-    if isinstance(value, str):
-        if value.isprintable() and (not quote or (value and not set(value) & set(" \"'="))):
-            return value
-        return repr(value) if quote else "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

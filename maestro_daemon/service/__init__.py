@@ -1,0 +1,1 @@
+"""Living under systemd: what it hands over, what it is told, its journal, its units."""
