@@ -42,7 +42,7 @@ run: $(VENV)/ready-to-run
 	@exec $(BIN)/maestro-daemon serve $(ARGS)
 
 test: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: $(VENV)/ready-to-test
 	$(BIN)/ruff check
