@@ -22,6 +22,7 @@ from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
+from maestro_daemon.routing.turns import Turns
 from maestro_daemon.server.access import Access
 from maestro_daemon.server.front import Front, Limits
 from maestro_daemon.server.offer import Offer
@@ -37,6 +38,7 @@ class Lasting:
         self.registry = registry
         self.memory = Memory()
         self.affinity = Affinity()
+        self.turns = Turns()
         self.deadlines = Deadlines()
         self.health = Health(config.breaker.rules()) if health is None else health
         self.budget = RetryBudget(config.breaker.budget())
@@ -45,6 +47,7 @@ class Lasting:
         """The rules of another configuration from now on; what is known stays."""
         self.health.follow(config.breaker.rules())
         self.budget.follow(config.breaker.budget())
+        self.turns.follow(config.routes)
 
 
 class Generation:
@@ -84,6 +87,7 @@ class Generation:
             lasting.memory,
             health=lasting.health,
             affinity=lasting.affinity,
+            turns=lasting.turns,
         )
         router = Router(
             planner,

@@ -172,6 +172,19 @@ async def test_conversations_stay_where_they_were(
     assert asked == [["a"] * 3, ["b"] * 3]
 
 
+async def test_new_conversations_are_spread_evenly_over_all_reloads(
+    tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    text = SERVER + provider("one", upstream.url) + provider("two", other.url)
+    text += route("coder", "one/gpt-test", "two/gpt-test")
+    async with standing(tmp_path, text) as daemon:
+        for number in range(6):
+            await daemon.post("coder", input=f"conversation {number}")
+            await daemon.reload()
+    assert (len(upstream.requests), len(other.requests)) == (3, 3)
+
+
 async def test_a_breaker_stays_open_unless_its_provider_changed(
     tmp_path: Path, upstream: FakeUpstream, other: FakeUpstream
 ) -> None:

@@ -25,7 +25,6 @@ from maestro_daemon.protocol.sealing import sealed_origins
 from maestro_daemon.providers.account import account_hash
 from maestro_daemon.providers.provider import Model, Provider
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.routing import balance
 from maestro_daemon.routing.affinity import Affinity
 from maestro_daemon.routing.aim import pinned
 from maestro_daemon.routing.conversation import Conversation, Kind, continued, conversation_of
@@ -33,6 +32,7 @@ from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.names import AUTO, Catalogue, Names
 from maestro_daemon.routing.needs import Lack, Needs, unservable
 from maestro_daemon.routing.target import Balance, Route, Target
+from maestro_daemon.routing.turns import Turns
 
 __all__ = ["AUTO", "Balance", "Catalogue", "Health", "Plan", "Planner", "Route", "Target"]
 
@@ -123,8 +123,9 @@ class Plan:
 class Planner:
     """Makes the plan of every request.
 
-    `memory` knows who made which response, `health` how targets fare and `affinity` who served which
-    conversation; these outlive the planner, which a new configuration replaces.
+    `memory` knows who made which response, `health` how targets fare, `affinity` who served which
+    conversation and `turns` who gets the next one; these outlive the planner, which a new configuration
+    replaces.
     """
 
     def __init__(
@@ -136,14 +137,14 @@ class Planner:
         *,
         health: Health | None = None,
         affinity: Affinity | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._names = Names(providers, routes, catalogue)
         self._catalogue = catalogue
         self._memory = memory
         self._health = AllWell() if health is None else health
         self._affinity = Affinity() if affinity is None else affinity
-        self._turns = dict.fromkeys(routes, 0)
-        self._credit: dict[str, dict[str, int]] = {name: {} for name in routes}
+        self._turns = Turns() if turns is None else turns
         self._listed: dict[str, tuple[Sequence[Model] | None, dict[str, Model]]] = {}
 
     def auto(self) -> Target | None:
@@ -238,40 +239,18 @@ class Planner:
                 ready = own
             if own:
                 break
+        turns, in_flight = self._turns.ordered, self._health.in_flight
         stays = next((each for each in ready if each.name == served), None)
         if stays is not None and conversation is not None:
             ready.remove(stays)
-            ordered = [stays, *self._in_turn(route, ready)]
+            ordered = [stays, *turns(route, ready, in_flight)]
             why = why or conversation.kind
         else:
-            ordered = self._in_turn(route, ready, count=True)
+            ordered = turns(route, ready, in_flight, count=True)
             if conversation is not None and conversation.kind != "history" and served is None:
                 # Clients ask several things at once, and these are to share one prompt cache.
                 self._affinity.note(conversation.keys[0], ordered[0].name, ordered[0].affinity)
-        return ordered + self._in_turn(route, later), why
-
-    def _in_turn(self, route: Route, targets: list[Target], *, count: bool = False) -> list[Target]:
-        """The targets as the route's balance orders them; with `count` the first one has now had its turn."""
-        if len(targets) < 2:
-            return targets
-        name = route.name
-        turn = self._turns[name]
-        match route.balance:
-            case "in_order":
-                return targets
-            case "round_robin":
-                order = balance.round_robin(len(targets), turn)
-            case "least_busy":
-                order = balance.least_busy([self._health.in_flight(each) for each in targets], turn)
-            case _:
-                order, credit = balance.weighted(
-                    [each.name for each in targets], route.weights, self._credit[name]
-                )
-                if count:
-                    self._credit[name] = credit
-        if count:
-            self._turns[name] = turn + 1
-        return [targets[place] for place in order]
+        return ordered + turns(route, later, in_flight), why
 
     def _lacking(self, request: ResponseRequest, targets: Sequence[Target]) -> list[Lack]:
         """The targets that cannot serve the request, as far as the catalogue knows them."""
