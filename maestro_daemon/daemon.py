@@ -21,6 +21,8 @@ from maestro_daemon.generation import Lasting
 from maestro_daemon.listening import Listening, PortTaken
 from maestro_daemon.providers.accounts import Accounts
 from maestro_daemon.providers.catalog import Catalog, listing
+from maestro_daemon.providers.loop_watch import LoopWatch
+from maestro_daemon.providers.plugin_report import report
 from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.reloading import Read, Reloading
@@ -66,6 +68,7 @@ async def run(
     """
     with Signals() as signals:
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(LoopWatch(registry.owner, registry.conduct))
             lasting = _lasting(config, registry, write)
             succession = await stack.enter_async_context(Succession(config, lasting))
             daemon = Daemon(succession, lasting, read)
@@ -110,7 +113,7 @@ class Daemon:
     async def controlled(self, path: Path | None) -> AsyncIterator[Path | None]:
         """Answer on the control socket while the block runs; its path, None if there is none."""
         surface = control.Surface(
-            answers={"/status": self.status, "/models": self._models},
+            answers={"/status": self.status, "/models": self._models, "/plugins": self._plugins},
             questions={
                 "/logins": self._of_accounts(Accounts.states),
                 "/quota": self._of_accounts(Accounts.quotas),
@@ -189,6 +192,9 @@ class Daemon:
     def _models(self) -> dict[str, Any]:
         generation = self.succession.current
         return listing(generation.catalog, generation.providers)
+
+    def _plugins(self) -> dict[str, Any]:
+        return report(self._lasting.registry, self.succession.current.providers)
 
     def _of_accounts(
         self, ask: Callable[[Accounts, Mapping[str, Any]], Awaitable[dict[str, Any]]]

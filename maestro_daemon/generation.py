@@ -75,7 +75,11 @@ class Generation:
             for name, provider in self.providers.items()
             if before is None or before.providers.get(name) is not provider
         ]
-        self.catalog: Catalog = Catalog(self.providers, None if before is None else before.catalog)
+        self.catalog: Catalog = Catalog(
+            self.providers,
+            None if before is None else before.catalog,
+            conduct=lasting.registry.conduct,
+        )
         routes = _routes(config, self.providers)
         self.route_targets = [
             target for route in routes.values() for target in (*route.targets, *route.fallbacks)

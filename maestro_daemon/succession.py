@@ -25,7 +25,7 @@ class Succession:
 
     def __init__(self, config: Config, lasting: Lasting) -> None:
         self._lasting = lasting
-        self.residents = Residents()
+        self.residents = Residents(conduct=lasting.registry.conduct)
         self._ending: set[asyncio.Task[None]] = set()
         self.current = Generation(config, lasting, logged_in=self._logged_in)
         self.door = Door(self.current.front)

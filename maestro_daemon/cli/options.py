@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from maestro_daemon import logs
+from maestro_daemon.providers.hook_calls import wanted_trace
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -56,7 +57,12 @@ def json_option() -> Decorator:
 
 @contextlib.contextmanager
 def log(level: str, *, for_good: bool = False) -> Iterator[logs.Logs]:
-    """The log of one command: JSON lines unless stderr is a terminal. `for_good`: see `logs.configure`."""
+    """The log of one command: JSON lines unless stderr is a terminal. `for_good`: see `logs.configure`.
+
+    Where ``MAESTRO_TRACE_HOOKS`` asks for the calls of hooks, `level` is at most ``info``.
+    """
+    if wanted_trace() is not None and level != "debug":
+        level = "info"
     configured = logs.configure(level=level, for_good=for_good)
     try:
         yield configured

@@ -143,7 +143,7 @@ class _Reading:
         plugins = self._table(PluginsOptions, ("plugins",), self._tables.get("plugins", {}))
         plugins = plugins or PluginsOptions()
         self.faults += unusable_plugins(plugins, self._registry)
-        self._registry.load(enabled=plugins.enabled, disabled=plugins.disabled)
+        self._registry.load(enabled=plugins.enabled, disabled=plugins.disabled, patience=plugins.load_timeout)
         server = self._table(ServerOptions, ("server",), self._tables.get("server", {})) or ServerOptions()
         clients = self._named("clients", ClientOptions, CLIENT_NAME)
         found: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maestro_daemon.providers.options import ConfigPath, Duration, Size, Table, Timeout
+from maestro_daemon.providers.registry import LOAD_TIMEOUT
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import Timeouts
 from maestro_daemon.routing.breaker import BreakerRules
@@ -248,6 +249,9 @@ class PluginsOptions(Table):
 
     disabled: Annotated[list[str], Field(examples=[["local"]])] = []
     """Never load these."""
+
+    load_timeout: Timeout = LOAD_TIMEOUT
+    """How long one plugin may take to load; one that takes longer is left out."""
 
 
 class ConfigFile(Table):
