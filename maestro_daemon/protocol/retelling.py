@@ -16,7 +16,7 @@ from maestro_daemon.protocol.chat_tools import Toolbox
 from maestro_daemon.protocol.compaction import INSTRUCTION, TRIGGER, is_trigger
 from maestro_daemon.protocol.compaction_answer import CompactionReducer
 from maestro_daemon.protocol.exact_request import exact
-from maestro_daemon.protocol.field_checks import invalid_value
+from maestro_daemon.protocol.field_checks import invalid_type, invalid_value
 from maestro_daemon.protocol.json import dumps
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.told_parts import Part, TextPart
@@ -132,11 +132,11 @@ def retell(request: ResponseRequest, *, provider: str) -> Retelling:
     Raises `RequestInvalid`, with `param`, for what cannot be meant and what no dialect could serve.
     """
     request = exact(request)
-    check_translated(request)
     given = request.body
+    items = _items(given.get("input"))
+    check_translated(request)
     dropped: list[str] = []
     names = ToolNames()
-    items = _items(given.get("input"))
     compacts = len(items) > 0 and is_trigger(items[-1])
     if compacts:
         if len(items) == 1:
@@ -183,8 +183,12 @@ def _items(given: Any) -> Sequence[Mapping[str, Any]]:
         return ()
     if isinstance(given, str):
         return ({"role": "user", "content": given},)
-    items: Sequence[Mapping[str, Any]] = given
-    return items
+    if not isinstance(given, list):
+        raise invalid_type("input", "a string or an array of input items", given)
+    for index, item in enumerate(given):
+        if not isinstance(item, dict):
+            raise invalid_type(f"input[{index}]", "an object", item)
+    return given
 
 
 def _effort(given: Mapping[str, Any]) -> str | None:

@@ -240,6 +240,7 @@ def _check_item(where: str, item: Mapping[str, Any]) -> None:
     if kind is None:
         shape = _MESSAGE if item.get("role") is not None else _ITEMS["item_reference"]
     else:
+        string(f"{where}.type", kind)
         shape = _ITEMS.get(kind, _ANY)
     required, checks = shape
     require(where, item, *required)
