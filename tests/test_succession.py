@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from maestro_daemon.plugin import HttpOptions, ProviderUnavailable, hookimpl
+from maestro_daemon.plugin import (
+    HttpOptions,
+    LoggedIn,
+    LoginState,
+    LoginStep,
+    ProviderUnavailable,
+    Waiting,
+    hookimpl,
+)
+from maestro_daemon.server.control_socket import follow
 from tests.support import native
 from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Reply, Stream, fake_upstream, refusal
 from tests.support.house import NativeProvider, parse_stream
@@ -295,3 +304,54 @@ async def test_requests_that_never_end_do_not_keep_their_providers_for_ever(
     assert (
         len(told(logged, "requests under an earlier configuration do not end: its providers are closed")) == 1
     )
+
+
+class Doorkeeper(NativeProvider):
+    """A provider with a login that goes on when the test says so."""
+
+    def __init__(self, name: str, base_url: str) -> None:
+        super().__init__(name, base_url)
+        self.may_go_on = asyncio.Event()
+
+    async def login(self) -> AsyncGenerator[LoginStep, None]:
+        yield Waiting(1.0)
+        await self.may_go_on.wait()
+        yield LoggedIn("somebody")
+
+    async def logout(self) -> str:
+        return "Forgotten."
+
+    async def login_state(self) -> LoginState:
+        return LoginState(False)
+
+
+async def test_a_login_under_way_keeps_its_provider_and_heals_the_one_that_took_its_place(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    @hookimpl
+    def maestro_register_providers(register: Any) -> None:
+        register("doorkeeper", HttpOptions, lambda name, options: Doorkeeper(name, options.base_url))
+
+    upstream.play(refusal(401), WHOLE)
+    plugin = SimpleNamespace(maestro_register_providers=maestro_register_providers)
+    text = SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
+    socket = tmp_path / "control.sock"
+    async with (
+        standing(tmp_path, text, plugins={"doorkeeper": plugin}) as daemon,
+        daemon.daemon.controlled(socket),
+    ):
+        before: Any = daemon.current.providers["one"]
+        steps = follow(socket, "/login", {"provider": "one"})
+        assert (await asyncio.to_thread(next, steps))["step"] == "waiting"
+        await daemon.reload(text + 'idle_timeout = "9s"\n')
+        assert daemon.current.providers["one"] is not before
+        for _ in range(2):
+            assert (await daemon.post("one/gpt-test"))[0] >= 500
+        assert len(upstream.requests) == 1
+        assert not before.http._session.closed
+        before.may_go_on.set()
+        assert (await asyncio.to_thread(next, steps))["step"] == "done"
+        await asyncio.to_thread(steps.close)
+        await daemon.only_current()
+        assert before.http._session.closed
+        assert (await daemon.post("one/gpt-test"))[0] == 200

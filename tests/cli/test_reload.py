@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.command import PROGRAM, Daemon, Place
+from tests.support.processes import children, wait_until_gone
 from tests.support.terminal import at_terminal
+from tests.support.tiny_gguf import write_tiny_gguf
 
 CLOSED = "http://127.0.0.1:1/v1"
 """A port of this machine where nobody listens."""
@@ -156,6 +158,27 @@ def test_while_it_ends_nothing_is_read_anew(place: Place) -> None:
         )
         assert daemon.process.wait(20) == 0
         assert not lines(daemon, "configuration taken over")
+
+
+def test_an_embedded_engine_goes_on_unless_its_own_table_changed(place: Place) -> None:
+    write_tiny_gguf(place.folder / "tiny.gguf")
+    text = '[server]\nport = 0\n[providers.home]\nkind = "local"\nengine = "embedded"\nmodel = "tiny.gguf"\n'
+    place.write(text)
+    with place.serve() as daemon:
+        assert "tiny" in daemon.lines_until("provider home")[-1]
+        (engine,) = children(daemon.process.pid)
+        place.write(f'{text}affinity = "1s"\n{MORE.replace("home/b", "home/tiny")}')
+        assert place.run("reload").stdout.splitlines()[1:] == [
+            "added: routes.chat",
+            "changed: providers.home.affinity",
+        ]
+        assert children(daemon.process.pid) == [engine]
+        place.write(text + "context = 512\n")
+        assert place.run("reload").returncode == 0
+        wait_until_gone(engine)
+        (other,) = children(daemon.process.pid)
+        assert daemon.end() == 0
+    wait_until_gone(other)
 
 
 def test_providers_that_are_found_are_looked_for_anew(place: Place) -> None:
