@@ -202,16 +202,17 @@ class HttpUpstream:
         self._ticker.add(silence)
         url = self.base_url + path
         reused = self._loop.time() < self._pooled_until
+        fresh = False
         while True:
             began = self._loop.time()
             try:
-                answer = await self._wire.ask(method, url, headers, body, silence)
+                answer = await self._wire.ask(method, url, headers, body, silence, fresh=fresh)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 # A pooled connection that the server had closed meanwhile shows at once. A server that
                 # worked on the request and then fell is not asked to do it all again.
                 soon = not silence.fell and self._loop.time() - began < _STALE_WITHIN
-                if soon and reused and isinstance(error, CONNECTION_LOST):
-                    reused = False
+                if soon and reused and not fresh and isinstance(error, CONNECTION_LOST):
+                    fresh = True
                     continue
                 raise unanswered(
                     TimeoutError() if silence.fell else error,

@@ -103,9 +103,18 @@ class Wire:
         self._addresses: dict[tuple[str, str], _Address] = {}
 
     async def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, silence: Silence
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        silence: Silence,
+        *,
+        fresh: bool = False,
     ) -> aiohttp.ClientResponse:
         """Send one request, `body` as JSON; gives the answer once its headers are here, its body unread.
+
+        With `fresh` it goes over a new connection, and those that lie idle are closed.
 
         Raises aiohttp's exceptions, also after `silence` has cut the connection, and `HeaderUnfit`.
         """
@@ -115,6 +124,9 @@ class Wire:
         if connector is None:
             raise aiohttp.ClientConnectionError("the session is closed")
         request = address.request
+        if fresh:
+            for idle, _ in connector._conns.pop(request.connection_key, ()):
+                idle.close()
         try:
             connection = await connector.connect(request, traces=[], timeout=self._timeout)
         except TimeoutError as error:

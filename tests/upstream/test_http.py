@@ -193,6 +193,20 @@ async def test_a_pooled_connection_that_was_closed_meanwhile_is_replaced_once() 
         assert (raw.connections, len(raw.requests)) == (2, 3)
 
 
+async def test_of_many_that_were_closed_meanwhile_none_is_tried_after_the_first() -> None:
+    dying: list[Step] = [READ, answer(), READ, CLOSE]
+    async with (
+        raw_upstream(dying, dying, dying, [READ, answer(b"[2]"), SILENCE]) as raw,
+        http(raw.url) as upstream,
+    ):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(ask(upstream))
+        assert raw.connections == 3
+        assert await ask(upstream) == [2]
+        assert (raw.connections, len(raw.requests)) == (4, 5)
+
+
 async def test_a_server_that_worked_on_the_request_and_fell_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -217,7 +231,7 @@ async def test_a_proxy_that_refuses_is_told_so(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_server_that_falls_at_each_request_is_asked_twice_at_most() -> None:
     dying: list[Step] = [READ, answer(), READ, RESET]
-    async with raw_upstream(dying) as raw, http(raw.url) as upstream:
+    async with raw_upstream(dying, dying, dying, [READ, RESET]) as raw, http(raw.url) as upstream:
         # Three connections in the pool, each to fall at its second request.
         async with asyncio.TaskGroup() as group:
             for _ in range(3):
