@@ -83,7 +83,7 @@ def told_limits(headers: Mapping[str, str]) -> Mapping[str, str]:
 def _code(kind: str | None, message: str, status: int) -> str | None:
     if status in (400, 413) and _OVERFLOW.search(message):
         return "context_length_exceeded"
-    if status == 404 and message.lower().startswith("model"):
+    if status == 404 and "model" in message.lower():
         return "model_not_found"
     return _CODES.get(kind or "")
 
