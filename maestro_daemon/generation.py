@@ -23,8 +23,10 @@ from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
 from maestro_daemon.routing.turns import Turns
-from maestro_daemon.server.access import Access
+from maestro_daemon.server.access import Access, is_loopback
+from maestro_daemon.server.allowances import Allowances
 from maestro_daemon.server.front import Front, Limits
+from maestro_daemon.server.issued_keys import IssuedKeys
 from maestro_daemon.server.offer import Offer
 
 _LAST_WORDS: Final = 60.0
@@ -32,10 +34,23 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class Lasting:
-    """What outlives every configuration: the plugins, what is known of targets, conversations and answers."""
+    """What outlives every configuration: the plugins, what is known of targets, conversations and answers.
 
-    def __init__(self, registry: Registry, config: Config, *, health: Health | None = None) -> None:
+    `issued` are the client keys beside those of the configuration, `allowances` what clients have used.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: Config,
+        *,
+        health: Health | None = None,
+        issued: IssuedKeys | None = None,
+        allowances: Allowances | None = None,
+    ) -> None:
         self.registry = registry
+        self.issued = IssuedKeys() if issued is None else issued
+        self.allowances = Allowances() if allowances is None else allowances
         self.memory = Memory()
         self.affinity = Affinity()
         self.turns = Turns()
@@ -105,6 +120,10 @@ class Generation:
         server = config.server
         self.access = Access(
             {name: client.key.reveal() for name, client in config.clients.items()},
+            clients={name: client.client(name) for name, client in config.clients.items()},
+            issued=lasting.issued,
+            allowances=lasting.allowances,
+            exposed=not is_loopback(server.host),
             allowed_hosts=server.allowed_hosts,
         )
         limits = Limits(

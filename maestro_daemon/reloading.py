@@ -15,6 +15,7 @@ from maestro_daemon.errors import ConfigInvalid, MaestroError
 from maestro_daemon.listening import Listening, certificate
 from maestro_daemon.providers.absent import AbsentProvider
 from maestro_daemon.server.access import check_exposure
+from maestro_daemon.service.supervised import Supervised
 from maestro_daemon.succession import Succession
 
 Read = Callable[[Path | None], Config]
@@ -36,7 +37,15 @@ class NotReloaded(MaestroError):
 class Reloading:
     """Reads with `read` what `succession` and `listening` are to go by, one reading after the other."""
 
-    def __init__(self, succession: Succession, listening: Listening, read: Read) -> None:
+    def __init__(
+        self,
+        succession: Succession,
+        listening: Listening,
+        read: Read,
+        *,
+        supervised: Supervised | None = None,
+    ) -> None:
+        self._supervised = supervised or Supervised()
         self._succession = succession
         self._listening = listening
         self._read = read
@@ -89,7 +98,8 @@ class Reloading:
             await asyncio.wait({earlier})
         self._latest, self._waiting = self._waiting, None
         try:
-            return await self._reloaded()
+            with self._supervised.reloading():
+                return await self._reloaded()
         except MaestroError as error:
             lines = error.message.split("\n")
             _log.error(
@@ -109,7 +119,7 @@ class Reloading:
         running = self._succession.current.config
         read = await asyncio.to_thread(self._read, running.source)
         config = applied(running, read)
-        _refuse_exposure(config, read)
+        _refuse_exposure(config, read, issued=self._succession.issued)
         tls = await asyncio.to_thread(certificate, config.server)
         told = changes(running, read)
         generation = await self._succession.take_over(config)
@@ -126,11 +136,12 @@ class Reloading:
         }
 
 
-def _refuse_exposure(config: Config, read: Config) -> None:
+def _refuse_exposure(config: Config, read: Config, *, issued: bool) -> None:
     """What is right at a start may not be right where the daemon listens now."""
     server = config.server
     try:
-        check_exposure(host=server.host, has_keys=bool(config.clients), tls=server.tls is not None)
+        has_keys = bool(config.clients) or issued
+        check_exposure(host=server.host, has_keys=has_keys, tls=server.tls is not None)
     except ConfigInvalid:
         raise ConfigInvalid(
             f"{config.source}: clients: there is none, and until it is restarted the daemon listens on "

@@ -43,6 +43,11 @@ class Succession:
         self._lasting.deadlines.close()
 
     @property
+    def issued(self) -> bool:
+        """Whether client keys were ever issued by command, so that keys are needed."""
+        return self._lasting.issued.needed
+
+    @property
     def lingering(self) -> int:
         """How many generations before this one still serve requests."""
         return len(self._ending)

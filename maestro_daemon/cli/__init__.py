@@ -23,6 +23,7 @@ _COMMANDS: Final = (
     "login",
     "logout",
     "quota",
+    "keys",
     "plugins",
     "init",
     "config",

@@ -17,6 +17,7 @@ from maestro_daemon.config.faults import Fault, of_validation, refuse
 from maestro_daemon.config.meaning import (
     leaves_out,
     misnamed,
+    unaskable,
     unreachable_safely,
     unusable_kind,
     unusable_plugins,
@@ -37,7 +38,9 @@ from maestro_daemon.config.tables import (
 from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.providers.registry import HOUSE_KEYS, Registry
 from maestro_daemon.providers.secret import Secret, Sources
+from maestro_daemon.providers.state_directory import default_path
 from maestro_daemon.routing.terms import Patience
+from maestro_daemon.server.issued_keys import were_issued
 
 _SYNTAX = re.compile(
     r"(?P<what>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|(?P<end>end of document))\)"
@@ -108,7 +111,7 @@ def load(
         tables = _parse(text, source)
     # Read anew from elsewhere, the same path must be the same value.
     directory = source.absolute().parent if source is not None else Path()
-    reading = _Reading(tables, Sources(environ, private, directory), registry)
+    reading = _Reading(tables, Sources(environ, private, directory), registry, default_path(environ))
     config = reading.config(source, discover)
     refuse(reading.faults, source, text)
     return config
@@ -131,7 +134,10 @@ def _parse(text: str, source: Path) -> dict[str, Any]:
 class _Reading:
     """One pass over the tables, gathering faults instead of stopping at the first."""
 
-    def __init__(self, tables: dict[str, Any], sources: Sources, registry: Registry) -> None:
+    def __init__(
+        self, tables: dict[str, Any], sources: Sources, registry: Registry, state_directory: Path
+    ) -> None:
+        self._state = state_directory
         self._tables = tables
         self._sources = sources
         self._registry = registry
@@ -158,11 +164,11 @@ class _Reading:
         providers = self._providers(plugins)
         routes = self._named("routes", RouteOptions, ROUTE_NAME)
         breaker = self._table(BreakerOptions, ("breaker",), self._tables.get("breaker", {}))
-        known = self._tables.get("providers")
-        self.faults += unusable_routes(
-            routes, set(known) if isinstance(known, dict) else set(), set(providers)
-        )
-        self.faults += unreachable_safely(server, clients, any_client=bool(self._tables.get("clients")))
+        named = self._names("providers")
+        self.faults += unusable_routes(routes, named, set(providers))
+        self.faults += unaskable(clients, self._names("routes"), named)
+        any_client = bool(self._tables.get("clients")) or were_issued(self._state)
+        self.faults += unreachable_safely(server, clients, any_client=any_client)
         return Config(
             server,
             clients,
@@ -173,6 +179,11 @@ class _Reading:
             source.absolute() if source else None,
             found,
         )
+
+    def _names(self, key: str) -> set[str]:
+        """The names of the tables ``[KEY.NAME]``, right or wrong."""
+        tables = self._tables.get(key)
+        return set(tables) if isinstance(tables, dict) else set()
 
     def _unknown_tables(self) -> None:
         try:

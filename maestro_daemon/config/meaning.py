@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from maestro_daemon.config.faults import Fault, nearest
 from maestro_daemon.config.tables import ClientOptions, PluginsOptions, RouteOptions, ServerOptions
 from maestro_daemon.providers.options import is_loopback
 from maestro_daemon.providers.registry import Registry
+from maestro_daemon.server.client import is_askable
 
 
 def misnamed(table: str, name: str) -> Fault:
@@ -111,10 +112,24 @@ def unreachable_safely(
         yield Fault(
             ("server", "host"),
             f"{server.host!r} can be reached from other machines and no client key is configured: "
-            "add [clients.NAME] with a key, or use 127.0.0.1",
+            "make one with 'maestro-daemon keys add NAME', add [clients.NAME] with a key, or use 127.0.0.1",
         )
     owners: dict[str, str] = {}
     for name, client in clients.items():
         owner = owners.setdefault(client.key.reveal(), name)
         if owner != name:
             yield Fault(("clients", name, "key"), f"is the same key as that of client {owner!r}")
+
+
+def unaskable(
+    clients: Mapping[str, ClientOptions], routes: Collection[str], providers: Collection[str]
+) -> Iterator[Fault]:
+    """Models of clients that nobody can ask for."""
+    for name, client in clients.items():
+        for index, model in enumerate(client.routes or ()):
+            if not is_askable(model, routes, providers):
+                guess = nearest(model, [*routes, "auto", *(f"{each}/*" for each in providers)])
+                yield Fault(
+                    ("clients", name, "routes", index),
+                    f"{model!r} can never be asked for: it is no route, and of no provider{guess}",
+                )

@@ -18,10 +18,12 @@ from maestro_daemon.routing.breaker import BreakerRules
 from maestro_daemon.routing.budget import BudgetRules
 from maestro_daemon.routing.target import KEPT_FOR, Balance
 from maestro_daemon.routing.terms import Terms
+from maestro_daemon.server.client import Client
+from maestro_daemon.server.issued_keys import MOST_REQUESTS, MOST_STREAMS, MOST_TOKENS, NAME
 
 ROUTE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 PROVIDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+CLIENT_NAME: Final = re.compile(NAME)
 
 
 def _readable(path: Path) -> Path:
@@ -78,6 +80,9 @@ class ServerOptions(Table):
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """The port to listen on; 0 lets the system choose one."""
 
+    unix_socket: Annotated[ConfigPath | None, Field(examples=["/run/user/1000/maestro.sock"])] = None
+    """A unix socket to listen on as well; only the daemon's own user and root can connect to it."""
+
     keepalive: Timeout = 15.0
     """After this much silence of an upstream the client gets a keepalive event."""
 
@@ -103,10 +108,32 @@ class ServerOptions(Table):
 
 
 class ClientOptions(Table):
-    """A client that may use the daemon. Without any client only this machine is served."""
+    """A client that may use the daemon. Without any client only this machine is served.
+    `maestro-daemon keys add NAME` makes a client with the same limits without a table."""
 
     key: Annotated[Secret, Field(examples=[{"file": "/etc/maestro-daemon/alice.key"}])]
     """The key that the client shows as `Authorization: Bearer` or `x-api-key`."""
+
+    admin: bool = False
+    """Whether the key also opens `/admin` and `/metrics`."""
+
+    routes: Annotated[list[str] | None, Field(min_length=1, examples=[["coder", "local/*"]])] = None
+    """The only models that the client may ask for: routes, "auto", "provider/model", or "provider/*" for all
+    of a provider."""
+
+    requests_per_minute: Annotated[int | None, Field(ge=1, le=MOST_REQUESTS, examples=[60])] = None
+    """How many requests the client may send within any minute."""
+
+    streams: Annotated[int | None, Field(ge=1, le=MOST_STREAMS, examples=[4])] = None
+    """How many streams the client may have open at once."""
+
+    tokens_per_day: Annotated[int | None, Field(ge=1, le=MOST_TOKENS, examples=[2_000_000])] = None
+    """How many tokens, of input and output together, the client may use in a day of UTC."""
+
+    def client(self, name: str) -> Client:
+        """Whom the key stands for."""
+        routes = None if self.routes is None else tuple(self.routes)
+        return Client(name, self.admin, routes, self.requests_per_minute, self.streams, self.tokens_per_day)
 
 
 class ProviderTable(Table):

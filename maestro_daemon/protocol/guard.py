@@ -63,6 +63,11 @@ class Guard:
         self.response: dict[str, Any] = {}
         self.upstream_id: str | None = None
 
+    @property
+    def sent(self) -> int:
+        """How many events went out."""
+        return self._next
+
     def preamble(self) -> None:
         """Send ``response.created`` and ``response.in_progress``."""
         response = json.dumps(response_object(self._request, store=self._store))

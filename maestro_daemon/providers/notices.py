@@ -41,8 +41,8 @@ class Outcome:
 
     `status` is the Response's own (``completed``, ``incomplete``, ``failed``), or ``disconnected`` when the
     client left, or ``refused`` for an HTTP error. `http_status` is what the client saw. `usage` is the
-    Response's usage object (tokens), None if unknown. `first_output_after` and `duration` are seconds
-    since the request arrived.
+    Response's usage object (tokens), None if unknown. `events` counts those of a stream that were made for
+    the client. `first_output_after` and `duration` are seconds since the request arrived.
     """
 
     status: str = "refused"
@@ -50,6 +50,7 @@ class Outcome:
     target: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     usage: dict[str, Any] | None = None
+    events: int = 0
     error: MaestroError | None = None
     first_output_after: float | None = None
     duration: float = 0.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -13,6 +14,10 @@ from multidict import CIMultiDictProxy
 
 from maestro_daemon.errors import AccessForbidden, ConfigInvalid, NotAuthenticated
 from maestro_daemon.protocol.field_checks import quoted
+from maestro_daemon.server.allowances import Allowances
+from maestro_daemon.server.client import Client
+from maestro_daemon.server.issued_keys import IssuedKeys, digest_of
+from maestro_daemon.server.visit import Visit
 
 CLIENT = web.RequestKey("client", str)
 """The name of the client whose key came with a request; "" where none is configured or needed."""
@@ -21,33 +26,51 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Served without a key, where keys are configured."""
 
 _LONGEST_ECHO = 128
+_WHERE_KEYS_ARE: Final = (
+    "Keys are made by 'maestro-daemon keys add NAME', or configured under [clients.NAME]."
+)
 
 
 class Access:
     """The rule for every request.
 
-    `keys` maps a client's name to its key. `allowed_hosts` are names (``box.lan``, a port is ignored) under
-    which the daemon may be called besides localhost as long as there are no keys.
+    `keys` maps a client's name to its key, `clients` to what it may, where that is not everything. `issued`
+    are further keys, whose names count unless `keys` has them, and `allowances` what clients have used.
+    `allowed_hosts` are names (``box.lan``, a port is ignored) under which the daemon may be called besides
+    localhost as long as there are no keys. A daemon that is `exposed` needs keys, be there none.
     """
 
-    def __init__(self, keys: Mapping[str, str], *, allowed_hosts: Iterable[str] = ()) -> None:
-        # Digests are of one length, so that the comparison says nothing about a key's own.
-        self._digests = [(name, _digest(key)) for name, key in keys.items()]
+    def __init__(
+        self,
+        keys: Mapping[str, str],
+        *,
+        clients: Mapping[str, Client] = MappingProxyType({}),
+        issued: IssuedKeys | None = None,
+        allowances: Allowances | None = None,
+        exposed: bool = False,
+        allowed_hosts: Iterable[str] = (),
+    ) -> None:
+        # By digests: how long a look at them takes says nothing about a key.
+        self._names = {digest_of(key): name for name, key in keys.items()}
+        self._issued = IssuedKeys() if issued is None else issued
+        self._allowances = Allowances() if allowances is None else allowances
+        self._always = bool(self._names) or exposed
+        self.clients: Mapping[str, Client] = {name: clients.get(name) or Client(name) for name in keys}
         self._last_local_host: str | None = None  # most calls come under one name
         self._allowed_hosts = frozenset(_without_port(host.strip().lower()) for host in allowed_hosts)
 
     @property
     def has_keys(self) -> bool:
         """Whether callers need a key."""
-        return bool(self._digests)
+        return self._always or self._issued.needed
 
     def client_of(self, headers: CIMultiDictProxy[str]) -> str:
-        """The client's name, "" where no keys are configured.
+        """The client's name, "" where no key is needed.
 
         Raises `NotAuthenticated` for a missing or unknown key, `AccessForbidden` for a foreign Host or
         Origin where no key protects the daemon.
         """
-        if not self._digests:
+        if not self.has_keys:
             self._check_local(headers)
             return ""
         shown = _shown_keys(headers)
@@ -55,17 +78,15 @@ class Access:
         if found is not None:
             return found
         if shown:
-            raise NotAuthenticated(
-                "The client key is not known here; keys are configured under [clients.NAME]."
-            )
+            raise NotAuthenticated(f"The client key is not known here. {_WHERE_KEYS_ARE}")
         raise NotAuthenticated(
             "No client key was sent: put it in 'Authorization: Bearer …' or in 'x-api-key'. "
-            "Keys are configured under [clients.NAME]."
+            f"{_WHERE_KEYS_ARE}"
         )
 
     def admitted(self, request: web.BaseRequest) -> str:
         """The client's name, as `client_of` raises and says; nobody is kept from `OPEN_PATHS`."""
-        if self._digests and request.path in OPEN_PATHS:
+        if request.path in OPEN_PATHS and self.has_keys:
             return self.known_client(request.headers) or ""
         return self.client_of(request.headers)
 
@@ -73,14 +94,29 @@ class Access:
         """The client's name if a key of ours was sent, else None. Never raises."""
         return self._match(_shown_keys(headers))
 
+    def client(self, name: str) -> Client | None:
+        """The client of that name, None for "" and for one whose key was revoked meanwhile."""
+        found = self.clients.get(name)
+        if found is not None:
+            return found
+        issued = self._issued.all().get(name)
+        return None if issued is None else issued.client
+
+    def visit(self, name: str) -> Visit | None:
+        """What bounds a request of the client of that name; None where nobody has a name."""
+        client = self.client(name)
+        return None if client is None else Visit(client, self._allowances)
+
     def _match(self, shown: Iterable[bytes]) -> str | None:
-        found = None
         for key in shown:
             digest = hashlib.sha256(key).digest()
-            for name, known in self._digests:
-                if hmac.compare_digest(digest, known) and found is None:
-                    found = name
-        return found
+            name = self._names.get(digest)
+            if name is not None:
+                return name
+            client = self._issued.find(digest)
+            if client is not None and client.name not in self.clients:
+                return client.name
+        return None
 
     def _check_local(self, headers: CIMultiDictProxy[str]) -> None:
         for host in headers.getall("Host", ()):
@@ -114,7 +150,7 @@ def check_exposure(*, host: str, has_keys: bool, tls: bool) -> str | None:
     if not has_keys:
         raise ConfigInvalid(
             f"[server] host = {host!r} lets other machines in, but no client key is configured: "
-            "add [clients.NAME] with a key, or listen on 127.0.0.1."
+            "make one with 'maestro-daemon keys add NAME', add [clients.NAME], or listen on 127.0.0.1."
         )
     if not tls:
         return (
@@ -133,10 +169,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _shown_keys(headers: CIMultiDictProxy[str]) -> list[bytes]:

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 
 from maestro_daemon.errors import AccessForbidden, MaestroError, RequestInvalid
 from maestro_daemon.protocol import json
+from maestro_daemon.server.body import read_body
 from maestro_daemon.server.control_socket import is_live, is_socket, too_long
 from maestro_daemon.server.error_answers import InternalError, error_response
 
@@ -43,6 +44,8 @@ class Surface:
 
 
 _MODE = 0o600
+_LARGEST_BODY = 2**20
+_BODY_TIMEOUT = 30.0
 _log = structlog.get_logger(__name__)
 
 
@@ -61,6 +64,7 @@ async def serve(path: Path, surface: Surface) -> AsyncIterator[Path]:
     runner = web.AppRunner(
         _application(surface),
         access_log=None,
+        auto_decompress=False,
         handle_signals=False,
         handler_cancellation=True,
         shutdown_timeout=1.0,
@@ -76,28 +80,44 @@ async def serve(path: Path, surface: Surface) -> AsyncIterator[Path]:
         await asyncio.to_thread(_remove, path, identity)
 
 
+def surface_routes(surface: Surface, prefix: str = "") -> list[web.RouteDef]:
+    """What the surface serves, each path behind `prefix`. What its parts raise, the handlers raise."""
+
+    def answering(answer: Answer) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return _document(answer())
+
+        return handle
+
+    def questioned(question: Action) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return _document(await question(request.query))
+
+        return handle
+
+    def acting(action: Action) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return _document(await action(await _fields(request)))
+
+        return handle
+
+    def flowing(steps: Steps) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await _follow(request, steps(await _fields(request)))
+
+        return handle
+
+    return [
+        *(web.get(prefix + path, answering(each)) for path, each in surface.answers.items()),
+        *(web.get(prefix + path, questioned(each)) for path, each in surface.questions.items()),
+        *(web.post(prefix + path, acting(each)) for path, each in surface.actions.items()),
+        *(web.post(prefix + path, flowing(each)) for path, each in surface.flows.items()),
+    ]
+
+
 def _application(surface: Surface) -> web.Application:
-    async def answer(request: web.Request) -> web.Response:
-        return _document(surface.answers[request.path]())
-
-    async def question(request: web.Request) -> web.Response:
-        return _document(await surface.questions[request.path](request.query))
-
-    async def action(request: web.Request) -> web.Response:
-        return _document(await surface.actions[request.path](await _fields(request)))
-
-    async def flow(request: web.Request) -> web.StreamResponse:
-        return await _follow(request, surface.flows[request.path](await _fields(request)))
-
-    application = web.Application(middlewares=[_in_envelope], client_max_size=2**20)
-    application.router.add_routes(
-        [
-            *(web.get(path, answer) for path in surface.answers),
-            *(web.get(path, question) for path in surface.questions),
-            *(web.post(path, action) for path in surface.actions),
-            *(web.post(path, flow) for path in surface.flows),
-        ]
-    )
+    application = web.Application(middlewares=[_in_envelope])
+    application.add_routes(surface_routes(surface))
     return application
 
 
@@ -106,7 +126,8 @@ def _document(document: Mapping[str, Any]) -> web.Response:
 
 
 async def _fields(request: web.Request) -> Fields:
-    fields = json.loads(await request.read() or b"{}")
+    body = await read_body(request, limit=_LARGEST_BODY, timeout=_BODY_TIMEOUT)
+    fields = json.loads(body or b"{}")
     if not isinstance(fields, dict):
         raise RequestInvalid("The body must be a JSON object.")
     return fields

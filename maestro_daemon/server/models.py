@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -12,27 +13,48 @@ from maestro_daemon.errors import ModelUnknown
 from maestro_daemon.protocol import json
 from maestro_daemon.protocol.field_checks import quoted
 from maestro_daemon.providers.provider import Model
+from maestro_daemon.server.access import CLIENT
+from maestro_daemon.server.client import Client
 from maestro_daemon.server.codex_models import codex_entry
 from maestro_daemon.server.offer import Offer
 from maestro_daemon.server.paths import API_PREFIXES
+from maestro_daemon.server.visit import unknown_to
 
 _OWNER = "maestro-daemon"
 _LONGEST_ECHO = 128
+_MOST_LISTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list as it is sent."""
+
+    body: bytes
+    etag: str
+
+
+def nobody(name: str) -> Client | None:
+    """No client has a name."""
+    return None
 
 
 class ModelsPage:
     """The list of what `offer` gives when it is asked for, built when that has changed.
 
-    `created` (unix seconds) is said of models whose upstream does not say when they were made.
+    `client` gives a client by its name; one that may ask for some models alone is shown these. `created`
+    (unix seconds) is said of models whose upstream does not say when they were made.
     """
 
-    def __init__(self, offer: Callable[[], Offer], *, created: int) -> None:
+    def __init__(
+        self, offer: Callable[[], Offer], client: Callable[[str], Client | None] = nobody, *, created: int
+    ) -> None:
         self._offer = offer
+        self._client = client
         self._created = created
         self._seen: list[Any] | None = None
         self._entries: dict[str, dict[str, Any]] = {}
-        self._body = b""
-        self._etag = ""
+        self._codex: dict[str, dict[str, Any]] = {}
+        self._lists: dict[tuple[str, ...] | None, _List] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The list and its single entries, under every prefix."""
@@ -48,15 +70,19 @@ class ModelsPage:
     async def list_all(self, request: web.Request) -> web.StreamResponse:
         """The whole list, with a strong ETag."""
         self._refresh()
-        headers = {"etag": self._etag, "cache-control": "no-cache"}
-        if _matches(request.headers.getall("If-None-Match", ()), self._etag):
+        listed = self._listed(self._client(request.get(CLIENT, "")))
+        headers = {"etag": listed.etag, "cache-control": "no-cache"}
+        if _matches(request.headers.getall("If-None-Match", ()), listed.etag):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=self._body, headers=headers, content_type="application/json")
+        return web.Response(body=listed.body, headers=headers, content_type="application/json")
 
     async def show_one(self, request: web.Request) -> web.StreamResponse:
         """One entry of OpenAI's list; a bare id that exactly one provider lists is known as well."""
         offer = self._refresh()
         wanted = request.match_info["id"]
+        client = self._client(request.get(CLIENT, ""))
+        if client is not None and not client.may_ask_for(wanted):
+            raise unknown_to(client, wanted)
         entry = self._entries.get(wanted) or self._bare(offer, wanted)
         if entry is None:
             shown = quoted(wanted, _LONGEST_ECHO)
@@ -82,19 +108,31 @@ class ModelsPage:
             return offer
         names = _names(offer, auto)
         self._entries = {name: self._entry(offer, name, targets) for name, targets in names.items()}
-        document = {
-            "object": "list",
-            "data": list(self._entries.values()),
-            "models": [
-                entry
-                for priority, (name, targets) in enumerate(names.items())
-                if (entry := _codex_entry(offer, name, targets, priority)) is not None
-            ],
+        self._codex = {
+            name: entry
+            for priority, (name, targets) in enumerate(names.items())
+            if (entry := _codex_entry(offer, name, targets, priority)) is not None
         }
-        self._body = json.dumps(document)
-        self._etag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
+        self._lists.clear()
         self._seen = seen
         return offer
+
+    def _listed(self, client: Client | None) -> _List:
+        """What the client may ask for; None may all."""
+        routes = None if client is None else client.routes
+        listed = self._lists.get(routes)
+        if listed is None:
+            if len(self._lists) >= _MOST_LISTS:
+                self._lists.clear()
+            may = (lambda name: True) if client is None else client.may_ask_for
+            document = {
+                "object": "list",
+                "data": [entry for name, entry in self._entries.items() if may(name)],
+                "models": [entry for name, entry in self._codex.items() if may(name)],
+            }
+            body = json.dumps(document)
+            listed = self._lists[routes] = _List(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return listed
 
     def _entry(self, offer: Offer, name: str, targets: Sequence[str]) -> dict[str, Any]:
         models = [offer.model(target) for target in targets]

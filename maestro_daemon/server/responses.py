@@ -27,6 +27,7 @@ from maestro_daemon.server.headers import carried, deadline, passed_back
 from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
+from maestro_daemon.server.visit import Visit
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -95,23 +96,29 @@ class ResponsesHandler:
         self._tasks.add(task)
         front = self._door.front
         front.enter()
+        client = request.get(CLIENT, "")
+        visit = front.access.visit(client) if client else None
         try:
+            if visit is not None:
+                visit.arrive()
             limits = front.limits
             raw = await read_body(request, limit=limits.max_body, timeout=limits.body_timeout)
             wanted = parse_request(
                 raw,
                 headers=carried(request.headers),
-                client=request.get(CLIENT, ""),
+                client=client,
                 request_id=request_id_of(request),
             )
+            if visit is not None:
+                visit.begin(wanted)
             wanted.deadline = deadline(request.headers)
             # A handler runs in a task, and so in a context, of its own: nothing has to be unbound.
             structlog.contextvars.bind_contextvars(request_id=wanted.request_id, model=wanted.asked_model)
             if wanted.client:
                 structlog.contextvars.bind_contextvars(client=wanted.client)
             if wanted.stream:
-                return await self._stream(front, request, wanted, progress, outcome, began)
-            return await self._json(front, request, wanted, progress, outcome)
+                return await self._stream(front, request, wanted, progress, outcome, began, visit)
+            return await self._json(front, request, wanted, progress, outcome, visit)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
             if not _has_begun(request) and self._is_ended_by_us(request):
@@ -139,6 +146,8 @@ class ResponsesHandler:
             return error_response(outcome.error, headers=_house_headers(progress))
         finally:
             front.leave()
+            if visit is not None:
+                visit.end(outcome.usage, outcome.events)
             self._tasks.discard(task)
             self._all_ended.set()
             self.answered += 1
@@ -156,11 +165,14 @@ class ResponsesHandler:
         wanted: ResponseRequest,
         progress: Progress,
         outcome: Outcome,
+        visit: Visit | None,
     ) -> web.StreamResponse:
         completed = await front.router.complete(wanted, progress)
         outcome.status = str(completed.response.get("status", "completed"))
         outcome.usage = _usage(completed.response)
         headers = passed_back(completed.headers, asked_model=wanted.asked_model)
+        if visit is not None:
+            visit.tell(headers)
         headers.update(_house_headers(progress))
         body = completed.body
         if len(body) <= _SENT_AT_ONCE:
@@ -185,10 +197,13 @@ class ResponsesHandler:
         progress: Progress,
         outcome: Outcome,
         began: float,
+        visit: Visit | None,
     ) -> web.StreamResponse:
         stream = await front.router.stream(wanted, progress)
         told = len(progress.attempts)
         headers = passed_back(stream.headers, asked_model=wanted.asked_model)
+        if visit is not None:
+            visit.tell(headers)
         headers.update(_house_headers(progress))
         headers.update(_STREAM_HEADERS)
         headers[HEADER] = wanted.request_id
@@ -230,6 +245,7 @@ class ResponsesHandler:
                     guard.fail(outcome.error)
                 finally:
                     front.ticker.discard(keepalive)
+                    outcome.events = guard.sent
                 writer.send_raw(sse.DONE)
                 outcome.status = str(guard.response.get("status"))
                 outcome.usage = _usage(guard.response)

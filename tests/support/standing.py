@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from maestro_daemon.daemon import Daemon
 from maestro_daemon.generation import Generation, Lasting
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.routing.health import Health
+from maestro_daemon.server.allowances import Allowances
+from maestro_daemon.server.issued_keys import IssuedKeys
 from maestro_daemon.succession import Succession
 
 SERVER: Final = "[server]\nport = 0\n"
@@ -104,6 +107,7 @@ async def standing(
     *,
     plugins: Mapping[str, object] | None = None,
     health: type[Health] = Health,
+    wall: Callable[[], float] = time.time,
     **environ: str,
 ) -> AsyncIterator[Standing]:
     """Serve the TOML `text` from a private file in `folder`; `plugins` are loaded beside those installed."""
@@ -121,8 +125,12 @@ async def standing(
         return config()
 
     first = await asyncio.to_thread(begin)
-    lasting = Lasting(registry, first, health=health(first.breaker.rules()))
-    async with Succession(first, lasting) as succession:
+    issued = await asyncio.to_thread(IssuedKeys.read, folder / "state")
+    allowances = Allowances(folder / "state", wall=wall)
+    lasting = Lasting(
+        registry, first, health=health(first.breaker.rules()), issued=issued, allowances=allowances
+    )
+    async with allowances, Succession(first, lasting) as succession:
         daemon = Daemon(succession, lasting, lambda path: read(path or file, registry, environ))
         async with (
             daemon.listening.opened(),
