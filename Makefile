@@ -49,6 +49,7 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd plugins/anthropic && ../../$(BIN)/lint-imports
 
 format: $(VENV)/ready-to-test
 	$(BIN)/ruff format
@@ -62,6 +63,7 @@ ci:
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf plugins/*/*.egg-info plugins/*/build plugins/*/.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/ready-to-run: $(VENV)/made-in setup.cfg pyproject.toml

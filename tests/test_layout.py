@@ -44,6 +44,24 @@ def plugin_packages() -> dict[str, Path]:
     }
 
 
+def distributions() -> list[Path]:
+    """The folders of plugins that are distributions of their own."""
+    return sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("folder", distributions(), ids=lambda folder: folder.name)
+def test_a_distribution_of_its_own_is_whole_and_stays_out_of_the_daemons(
+    folder: Path, setup_cfg: configparser.ConfigParser
+) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    (module,) = project["project"]["entry-points"]["maestro_daemon"].values()
+    assert set(project["tool"]["setuptools"]["packages"]) == packages_below(folder / module)
+    assert (folder / module / "py.typed").is_file()
+    assert (folder / project["project"]["readme"]).is_file()
+    assert list((folder / "tests").glob("test_*.py"))
+    assert module not in words(setup_cfg["options"]["packages"])
+
+
 def test_setup_cfg_lists_every_package_folder(setup_cfg: configparser.ConfigParser) -> None:
     there = packages_below(ROOT / "maestro_daemon")
     for folder in plugin_packages().values():
