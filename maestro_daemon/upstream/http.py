@@ -37,6 +37,7 @@ _LARGEST_END: Final = 4096
 _PATIENCE_FOR_END: Final = 0.05
 _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
+_TURNS_UNTIL_TOLD: Final = 3  # of the loop, until a reader knows of an abort, TLS in between
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 _SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
 
@@ -129,6 +130,9 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Close every connection. Answers still being read end with `UpstreamBroken`."""
+        connector = self._session.connector
+        if connector is not None:
+            await _ended(connector)
         await self._session.close()
 
     def within(self, timeouts: Timeouts | None) -> HttpUpstream:
@@ -298,6 +302,16 @@ class HttpUpstream:
     def broken(self) -> UpstreamBroken:
         """The error for an answer whose connection broke."""
         return UpstreamBroken(f"{self.provider} broke off in the middle of its answer.")
+
+
+async def _ended(connector: aiohttp.BaseConnector) -> None:
+    """End the connections that are in use: closed by the connector, their readers would wait for ever."""
+    transports = [transport for each in connector._acquired if (transport := each.transport) is not None]
+    for transport in transports:
+        transport.abort()
+    if transports:
+        for _ in range(_TURNS_UNTIL_TOLD):
+            await asyncio.sleep(0)
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:

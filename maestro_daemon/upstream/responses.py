@@ -32,6 +32,8 @@ CARRIED: Final = (
 """The client's headers that any native upstream may get, by the beginning of their names."""
 
 _DONE: Final = b"[DONE]"
+_FAILED: Final = b'"failed"'
+_OUTPUT: Final = b'"output"'
 _FAILURES: Final = frozenset({"error", "response.failed"})
 _NAME: Final = itemgetter(0)
 _log: Final = structlog.get_logger(__name__)
@@ -59,7 +61,10 @@ class ResponsesUpstream:
         async with self._http.within(request.timeouts).request(
             "POST", self._path, body=self._text(request), headers=self._headers(request)
         ) as answer:
-            return Reply(await self._http.read(answer), lower_case(answer.headers))
+            body = await self._http.read(answer)
+            if _FAILED in body or _OUTPUT not in body:
+                body = self._http.masked(body)  # as with the events that tell of failures
+            return Reply(body, lower_case(answer.headers))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The upstream's events, payloads byte for byte, up to its terminal event or its end.

@@ -1,0 +1,71 @@
+"""A loop of one's own for each check, that ends whatever happens in it, and bounds for what may hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final, TypeVar
+
+from maestro_daemon.testing.breach import Breach
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""Seconds after which something that should have happened at once counts as hanging."""
+
+_LONGEST: Final = 30.0
+_LAST_WORDS: Final = 1.0
+
+
+async def soon(happening: Awaitable[T], wants: str, section: str) -> T:
+    """What `happening` gives. Raises `Breach` if it hangs: `wants` is what should have happened."""
+    bound = asyncio.timeout(PATIENCE)
+    try:
+        async with bound:
+            return await happening
+    except TimeoutError:
+        if not bound.expired():
+            raise
+        raise Breach(wants, f"nothing happened for {PATIENCE:g} s", section) from None
+
+
+def run(check: Coroutine[Any, Any, None]) -> None:
+    """Run a check on a new loop, for half a minute at most; tasks that do not end are left behind."""
+    loop = asyncio.new_event_loop()
+    # What ends with the loop is told by the checks themselves, where it is against the contract.
+    loop.set_exception_handler(lambda _, context: None)
+    try:
+        loop.run_until_complete(_bounded(check))
+    finally:
+        try:
+            loop.run_until_complete(_cleared())
+        finally:
+            loop.close()
+
+
+async def _bounded(check: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(check)
+    done, _ = await asyncio.wait({task}, timeout=_LONGEST)
+    if not done:
+        task.cancel()
+        raise Breach(
+            "that whatever is asked of a provider ends, and that it lets itself be cancelled",
+            f"the check did not end within {_LONGEST:g} s",
+            "leaving-and-ending",
+        )
+    await task
+
+
+async def _cleared() -> None:
+    """Cancel what is left, and give it a moment."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_LAST_WORDS)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS):
+            loop = asyncio.get_running_loop()
+            await loop.shutdown_asyncgens()
+            await loop.shutdown_default_executor()
