@@ -25,6 +25,7 @@ ACME: Final = block(README, "python", holding="AcmeProvider")
 ACME_CONFIG: Final = block(README, "toml", holding="[providers.acme]")
 PROJECT: Final = block(README, "toml", holding="entry-points")
 ZENITH: Final = block(PAGE, "python", holding="ZenithProvider")
+MORSE: Final = block(PAGE, "python", holding="MorseProvider")
 PARROT: Final = block(PAGE, "python", holding="ParrotProvider")
 LISTENER: Final = block(PAGE, "python", holding="maestro_response_finished")
 
@@ -147,7 +148,25 @@ async def test_the_chat_plugin_answers(place: Place, upstream: FakeUpstream, tmp
     assert {each.headers["Authorization"] for each in upstream.requests} == {"Bearer sk-z"}
 
 
-def test_the_plugin_of_another_dialect_answers(place: Place, tmp_path: Path) -> None:
+async def test_the_plugin_of_another_dialect_over_http_answers(
+    place: Place, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    package = await off_loop(installed, tmp_path / "packages", "morse", MORSE)
+    records: tuple[dict[str, Any], ...] = ({"word": "Hel"}, {"word": "lo."}, {"over": "stop"})
+    upstream.play(Stream(*(f"data: {json.dumps(each)}\n\n".encode() for each in records)))
+    config = f'[providers.m]\nkind = "morse"\nbase_url = "{upstream.url}"\napi_key = "sk-morse"\n'
+    whole, events = await off_loop(asked, place, config, "m/station-1", PYTHONPATH=package)
+    assert text_of(whole) == text_of(events[-1]["response"]) == "Hello."
+    assert [event["delta"] for event in events if event["type"].endswith("text.delta")] == ["Hel", "lo."]
+    assert upstream.requests[0].body == {
+        "model": "station-1",
+        "said": [{"by": "user", "text": "Say hello."}],
+        "tools": [],
+    }
+    assert {each.headers["x-api-key"] for each in upstream.requests} == {"sk-morse"}
+
+
+def test_the_plugin_without_http_answers(place: Place, tmp_path: Path) -> None:
     package = installed(tmp_path / "packages", "parrot", PARROT)
     config = '[providers.p]\nkind = "parrot"\n'
     whole, events = asked(place, config, "p/parrot-1", PYTHONPATH=package)
