@@ -5,33 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Coroutine
+from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
 from maestro_daemon.testing.breach import Breach
 
 T = TypeVar("T")
 
-PATIENCE: Final = 5.0
+PATIENCE: Final = ContextVar("patience", default=5.0)
 """Seconds after which something that should have happened at once counts as hanging."""
 
-_LONGEST: Final = 30.0
+_LONGEST: Final = 6
+"""How many times that a whole check may take."""
+
 _LAST_WORDS: Final = 1.0
 
 
 async def soon(happening: Awaitable[T], wants: str, section: str) -> T:
     """What `happening` gives. Raises `Breach` if it hangs: `wants` is what should have happened."""
-    bound = asyncio.timeout(PATIENCE)
+    patience = PATIENCE.get()
+    bound = asyncio.timeout(patience)
     try:
         async with bound:
             return await happening
     except TimeoutError:
         if not bound.expired():
             raise
-        raise Breach(wants, f"nothing happened for {PATIENCE:g} s", section) from None
+        raise Breach(wants, f"nothing happened for {patience:g} s", section) from None
 
 
-def run(check: Coroutine[Any, Any, None]) -> None:
-    """Run a check on a new loop, for half a minute at most; tasks that do not end are left behind."""
+def run(check: Coroutine[Any, Any, None], patience: float) -> None:
+    """Run a check on a new loop; tasks that do not end are left behind. `patience` is what `soon` has."""
+    copy_context().run(_run, check, patience)
+
+
+def _run(check: Coroutine[Any, Any, None], patience: float) -> None:
+    PATIENCE.set(patience)
     loop = asyncio.new_event_loop()
     # What ends with the loop is told by the checks themselves, where it is against the contract.
     loop.set_exception_handler(lambda _, context: None)
@@ -46,12 +55,13 @@ def run(check: Coroutine[Any, Any, None]) -> None:
 
 async def _bounded(check: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(check)
-    done, _ = await asyncio.wait({task}, timeout=_LONGEST)
+    longest = _LONGEST * PATIENCE.get()
+    done, _ = await asyncio.wait({task}, timeout=longest)
     if not done:
         task.cancel()
         raise Breach(
             "that whatever is asked of a provider ends, and that it lets itself be cancelled",
-            f"the check did not end within {_LONGEST:g} s",
+            f"the check did not end within {longest:g} s",
             "leaving-and-ending",
         )
     await task
@@ -63,7 +73,7 @@ async def _cleared() -> None:
     for task in left:
         task.cancel()
     if left:
-        await asyncio.wait(left, timeout=_LAST_WORDS)
+        await asyncio.wait(left, timeout=min(_LAST_WORDS, PATIENCE.get()))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LAST_WORDS):
             loop = asyncio.get_running_loop()

@@ -21,6 +21,10 @@ P = ParamSpec("P")
 class Subject(Protocol):
     """What a check needs of the class that it belongs to."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds until something counts as hanging."""
+
     def stage(self) -> Any:
         """An async context manager of the `Stage`."""
 
@@ -36,7 +40,7 @@ def check(
     def test(self: Subject, tmp_path: Path, **given: Any) -> None:
         __tracebackhide__ = True
         try:
-            run(_bench(self, tmp_path, method, given))
+            run(_bench(self, tmp_path, method, given), self.patience)
         except Inapplicable as reason:
             skipped = pytest.skip.Exception(str(reason), _use_item_location=True)
             vars(skipped)["maestro_inapplicable"] = str(reason)  # read by the pytest plugin

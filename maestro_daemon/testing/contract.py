@@ -42,6 +42,9 @@ class ProviderContract(
     impatient: ClassVar[Mapping[str, Any]] = {"first_byte_timeout": "100ms", "idle_timeout": "100ms"}
     """Keys of the table by which the provider waits no longer than that for the upstream to speak."""
 
+    patience: ClassVar[float] = 5.0
+    """Seconds after which something that should happen at once counts as hanging."""
+
     def table(self, url: str) -> dict[str, Any]:
         """What stands in ``[providers.NAME]`` besides `kind`, for an upstream at `url` (it ends in ``/v1``).
 

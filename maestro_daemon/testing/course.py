@@ -12,7 +12,7 @@ from maestro_daemon.errors import MaestroError
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.testing.bench import SECRET, Bench
 from maestro_daemon.testing.bounded import soon
-from maestro_daemon.testing.breach import Inapplicable
+from maestro_daemon.testing.breach import Breach, Inapplicable
 from maestro_daemon.testing.hearing import completed, hear, opened
 from maestro_daemon.testing.scenarios import (
     Answers,
@@ -83,7 +83,8 @@ async def _left(bench: Bench, provider: Provider, stalls: Stalls) -> None:
     for how in ("closed", "cancelled"):
         events = opened(provider, bench.request(needed))
         if stalls.pieces is not None:
-            await soon(anext(events), _WANTS, "streams")
+            with suppress(Breach):
+                await soon(anext(events), _WANTS, "streams")
         if stalls.pieces is None or how == "cancelled":
             task = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0.002)

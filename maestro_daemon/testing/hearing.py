@@ -163,10 +163,7 @@ async def failure_of(provider: Provider, request: ResponseRequest) -> BaseExcept
 
 
 def _refuse_disorder(events: Sequence[ResponseEvent]) -> None:
-    wants = "that the first event means accepted, and that exactly one terminal event comes, as the last"
-    if not events or not is_preamble(events[0].type):
-        found = f"the first event is {events[0].type}" if events else "there was no event at all"
-        raise Breach(wants, found, "streams")
+    wants = "that exactly one terminal event comes, as the last"
     ends = [place for place, event in enumerate(events) if event.type in TERMINAL]
     if ends != [len(events) - 1]:
         raise Breach(wants, f"the events are {_listed([each.type for each in events])}", "streams")

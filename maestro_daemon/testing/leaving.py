@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from maestro_daemon.events import is_preamble
+from maestro_daemon.events import ResponseEvent
 from maestro_daemon.testing.bench import Bench
 from maestro_daemon.testing.bounded import soon
 from maestro_daemon.testing.breach import Breach, Inapplicable
@@ -31,9 +32,7 @@ class LeavingChecks:
         needed = bench.play(Stalls(_PIECES))
         async with bench.opened() as provider:
             events = opened(provider, bench.request(needed))
-            wants = "that what the upstream says is told at once"
-            while is_preamble((await soon(anext(events), wants, "streams")).type):
-                pass
+            await _all_told(events)
             await soon(events.aclose(), "that a stream lets itself be closed in the middle", _SECTION)
             wants = "that the request to the upstream ends with the stream, which the daemon closes"
             await soon(bench.stage.left(), wants, _SECTION)
@@ -41,10 +40,10 @@ class LeavingChecks:
     @check
     async def test_a_stream_that_is_cancelled_closes_the_upstream(self, bench: Bench) -> None:
         """The daemon cancels what waits for the upstream's first word."""
-        needed = bench.play(Stalls(()))
+        needed = bench.play(Stalls(_PIECES))
         async with bench.opened() as provider:
             events = opened(provider, bench.request(needed))
-            await soon(anext(events), "a first event as the upstream accepts", "streams")
+            await _all_told(events)
             await _cancelled(asyncio.ensure_future(anext(events)), "a stream that waits for the upstream")
             with suppress(Exception):
                 await soon(events.aclose(), "that a stream lets itself be closed after that", _SECTION)
@@ -67,10 +66,10 @@ class LeavingChecks:
     @check
     async def test_aclose_ends_what_still_runs(self, bench: Bench) -> None:
         """Nobody waits for an answer of a provider that is closed."""
-        needed = bench.play(Stalls(()))
+        needed = bench.play(Stalls(_PIECES))
         provider = await bench.made()
         events = opened(provider, bench.request(needed))
-        await soon(anext(events), "a first event as the upstream accepts", "streams")
+        await _all_told(events)
         task = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0)
         await soon(provider.aclose(), "that aclose() returns though an answer still runs", _SECTION)
@@ -108,6 +107,16 @@ class LeavingChecks:
         if found:
             wants = "that nothing is left open once aclose() returned: close what you open, await your tasks"
             raise Breach(wants, "; ".join(found), _SECTION)
+
+
+async def _all_told(events: AsyncGenerator[ResponseEvent, None]) -> None:
+    """Read all that the upstream has said so far."""
+    text = ""
+    while text != "".join(_PIECES):
+        event = await soon(anext(events), "that what the upstream says is told at once", "streams")
+        for each in event.each():
+            if each.type == "response.output_text.delta":
+                text += json.loads(each.payload)["delta"]
 
 
 async def _cancelled(task: asyncio.Future[Any], what: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from maestro_daemon.testing.bounded import PATIENCE
 from maestro_daemon.testing.breach import Inapplicable
 from maestro_daemon.testing.stage import Stage
 
@@ -31,7 +32,7 @@ class Leftovers:
     async def found(self, stage: Stage) -> list[str]:
         """What is left, in words. The provider's connections get a moment to go."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(min(_PATIENCE, PATIENCE.get())):
                 while self._open_tasks() or _connections(stage):  # noqa: ASYNC110  (nothing tells of them)
                     await asyncio.sleep(0.002)
         gc.collect()
