@@ -75,8 +75,8 @@ class Retelling:
 
     `choice` is None where there are no `tools`; ``allowed_tools`` has narrowed `tools` and is held by the
     reducer. `parallel` is False where the client wants one call at a time. `effort` is the client's word
-    (``none``, ``minimal``, ``low`` …), None if it said none; `summarized` is True where it wants to see
-    reasoning. `format` is None for plain text, `verbosity` the client's word for how much of it.
+    (``none``, ``minimal``, ``low`` …), None if it said none. `format` is None for plain text, `verbosity`
+    the client's word for how much of it.
 
     `fields` are the body's other fields that are not null, for the dialect to say or to drop. `dropped`
     names what has no form (``tools[3]: web_search``): append what the dialect cannot say either, then log
@@ -90,7 +90,6 @@ class Retelling:
     choice: ToolChoice | None
     parallel: bool
     effort: str | None
-    summarized: bool
     format: JsonFormat | None
     verbosity: str | None
     fields: Mapping[str, Any]
@@ -155,7 +154,6 @@ def retell(request: ResponseRequest, *, provider: str) -> Retelling:
     choice = None if compacts else toolbox.choose(given.get("tool_choice"))
     turns = told_turns(given.get("instructions"), items, names, provider, dropped)
     tools = tuple(_function(tool["function"]) for tool in toolbox.tools.values())
-    reasoning = given.get("reasoning") or {}
     return Retelling(
         request=request,
         provider=provider,
@@ -164,7 +162,6 @@ def retell(request: ResponseRequest, *, provider: str) -> Retelling:
         choice=_choice(choice, compacts=compacts) if tools else None,
         parallel=given.get("parallel_tool_calls") is not False,
         effort=effort,
-        summarized=bool(reasoning.get("summary") or reasoning.get("generate_summary")),
         format=None if compacts or form is None else _json_format(form),
         verbosity=(given.get("text") or {}).get("verbosity"),
         fields={

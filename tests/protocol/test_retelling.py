@@ -204,8 +204,8 @@ def test_settings_are_what_the_conversation_left_them_at() -> None:
     schema = {"type": "object"}
     form = {"type": "json_schema", "name": "a", "schema": schema, "description": "An a."}
     update = {"type": "configuration_update", "reasoning": {"effort": "high"}, "text": {"format": form}}
-    found = told(update, USER, reasoning={"effort": "low", "summary": "auto"}, text={"verbosity": "low"})
-    assert (found.effort, found.summarized, found.verbosity) == ("high", True, "low")
+    found = told(update, USER, reasoning={"effort": "low"}, text={"verbosity": "low"})
+    assert (found.effort, found.verbosity) == ("high", "low")
     assert found.format == JsonFormat("a", "An a.", schema)
     assert told(USER, text={"format": {"type": "json_object"}}).format == JsonFormat()
     assert told(USER, text={"format": {"type": "text"}}).format is None

@@ -33,6 +33,7 @@ _MAGIC: Final = (
 )
 _NO_IMAGES: Final = "[An image was here; this model takes no images.]"
 _PDF: Final = "application/pdf"
+_HEAD: Final = 64  # characters of base64, whole quadruples
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,16 @@ class BlockWriter:
             self._want_pdfs(f"{where}.file_url")
             return {**block, "source": {"type": "url", "url": source.url}}
         param = f"{where}.file_data"
-        raw = _decoded(source.base64, param)
-        if source.media_type == _PDF or raw.startswith(b"%PDF-"):
+        # What may be of many megabytes is judged by its first bytes.
+        head = _decoded(source.base64[:_HEAD], param)
+        if source.media_type == _PDF or head.startswith(b"%PDF-"):
             self._want_pdfs(param)
             return {**block, "source": {"type": "base64", "media_type": _PDF, "data": source.base64}}
-        kind = source.media_type if source.media_type in _IMAGES else _kind_of_image(raw)
+        kind = source.media_type if source.media_type in _IMAGES else _kind_of_image(head)
         if kind is not None:
             return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": source.base64}}
         try:
-            text = raw.decode()
+            text = _decoded(source.base64, param).decode()
         except UnicodeDecodeError:
             text = "\0"
         if "\0" in text:
@@ -115,7 +117,7 @@ def _image(source: Inline | Linked, where: str) -> Block:
         return {"type": "image", "source": {"type": "url", "url": source.url}}
     kind = source.media_type.replace("image/jpg", "image/jpeg")
     if kind not in _IMAGES:
-        known = _kind_of_image(_decoded(source.base64[:64], f"{where}.image_url"))
+        known = _kind_of_image(_decoded(source.base64[:_HEAD], f"{where}.image_url"))
         if known is None:
             raise unsupported_part(f"{where}.image_url", "it takes JPEG, PNG, GIF and WebP images only.")
         kind = known

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from messages_api import Answer, MessagesAPI, call, redacted, signature_of, text, thinking
+from messages_api import MessagesAPI
+from scripted_answers import Answer, call, redacted, signature_of, text, thinking
 from serving_claude import MODEL, answer, answer_of_json, back, claude_house, client_of
 
 TOOL = {

@@ -19,19 +19,9 @@ from maestro_anthropic.stream_reader import MessageReader
 from maestro_daemon.events import ResponseEvent
 from maestro_daemon.plugin import ResponseRequest, retell
 from maestro_daemon.protocol.sse import Decoder
-from messages_api import (
-    Answer,
-    Block,
-    call,
-    events_of,
-    model_entry,
-    redacted,
-    signature_of,
-    stream_of,
-    text,
-    thinking,
-)
+from messages_api import model_entry
 from request_rules import check_request
+from scripted_answers import Answer, Block, call, events_of, redacted, signature_of, stream_of, text, thinking
 from serving_claude import options
 from tests.support.core import passed, wanted
 from tests.support.oracle import check_stream

@@ -14,8 +14,9 @@ from maestro_anthropic.facts import facts_of
 from maestro_anthropic.message_request import MessageCall, message_call
 from maestro_daemon.plugin import RequestInvalid, ResponseRequest, retell
 from maestro_daemon.protocol.sealed_reasoning import seal
-from messages_api import model_entry, signature_of, thinking_of
+from messages_api import model_entry, thinking_of
 from request_rules import check_request
+from scripted_answers import signature_of
 from serving_claude import options
 from tests.protocol.test_any_items import ANY_ITEM, JSONS, SANE_ITEM, TOOL
 from tests.support.chat_items import USER

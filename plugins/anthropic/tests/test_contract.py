@@ -7,7 +7,7 @@ from typing import Any
 
 import maestro_anthropic
 from maestro_daemon.testing import ODD_EVENT, ODD_FIELD, Answers, ProviderContract, Refuses, Reply, Wire
-from messages_api import record, signature_of
+from scripted_answers import record, signature_of
 
 ERRORS = {
     400: "invalid_request_error",

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from messages_api import KEY, Answer, MessagesAPI, call, model_entry, signature_of, text, thinking
+from messages_api import KEY, MessagesAPI, model_entry
+from scripted_answers import Answer, call, signature_of, text, thinking
 from tests.support.codex import Codex, codex_program
 from tests.support.serving import INSTALLED, serving
 
@@ -45,7 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("dist")
     source = place / "source"
     shutil.copytree(DISTRIBUTION, source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "build"))
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", place, source]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--outdir", place, source]
     result = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stdout + result.stderr
     (built,) = place.glob("*.whl")

@@ -11,7 +11,8 @@ import openai
 import pytest
 
 from maestro_daemon.plugin import CredentialsRefused, UpstreamBroken, UpstreamRefused
-from messages_api import KEY, Answer, MessagesAPI, Page, Refused, model_entry, text
+from messages_api import KEY, MessagesAPI, model_entry
+from scripted_answers import Answer, Page, Refused, text
 from serving_claude import MODEL, answer, claude_house, client_of
 
 TOO_LONG = "prompt is too long: 213000 tokens > 200000 maximum"

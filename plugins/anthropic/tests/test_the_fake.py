@@ -10,18 +10,8 @@ import pytest
 
 import anthropic
 from anthropic import AsyncAnthropic
-from messages_api import (
-    KEY,
-    Answer,
-    MessagesAPI,
-    Refused,
-    call,
-    message_of,
-    model_entry,
-    redacted,
-    text,
-    thinking,
-)
+from messages_api import KEY, MessagesAPI, model_entry
+from scripted_answers import Answer, Refused, call, message_of, redacted, text, thinking
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 TOOL: Any = {"name": "weather", "input_schema": {"type": "object", "properties": {}}}
