@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,21 +17,31 @@ import structlog
 from maestro_daemon import __version__
 from maestro_daemon.access_log import AccessLog, Write, write_by_structlog
 from maestro_daemon.config import Config
+from maestro_daemon.draining import drain, drain_text
 from maestro_daemon.generation import Lasting
-from maestro_daemon.listening import Listening, PortTaken
+from maestro_daemon.listening import Listening, PortTaken, placed
 from maestro_daemon.providers.accounts import Accounts
 from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.loop_watch import LoopWatch
 from maestro_daemon.providers.plugin_report import report
 from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
+from maestro_daemon.providers.state_directory import default_path
 from maestro_daemon.reloading import Read, Reloading
 from maestro_daemon.server import control, control_socket
 from maestro_daemon.server.access import check_exposure
+from maestro_daemon.server.admin import admin_routes
+from maestro_daemon.server.allowances import Allowances
 from maestro_daemon.server.app import make_app
+from maestro_daemon.server.client import Client
 from maestro_daemon.server.health import HealthPages
+from maestro_daemon.server.issued_keys import IssuedKeys
+from maestro_daemon.server.key_desk import KeyDesk
 from maestro_daemon.server.models import ModelsPage
 from maestro_daemon.server.responses import ResponsesHandler
+from maestro_daemon.service.handed import HandedSocket
+from maestro_daemon.service.status_line import status_line
+from maestro_daemon.service.supervised import Supervised
 from maestro_daemon.signals import Signals
 from maestro_daemon.succession import Succession
 
@@ -45,6 +55,7 @@ class Serving:
     """What a daemon that listens says of itself. `urls` are base URLs for clients (``http://…/v1``)."""
 
     urls: tuple[str, ...]
+    unix_sockets: tuple[str, ...]
     control: Path | None
     config: Config
     catalog: Catalog
@@ -59,19 +70,26 @@ async def run(
     ready: Callable[[Serving], None],
     socket_path: Path | None = None,
     write: Write = write_by_structlog,
+    supervised: Supervised | None = None,
+    handed: Sequence[HandedSocket] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. SIGHUP reads `config` anew.
 
     `read` reads the configuration for that. `ready` is called when the daemon listens. `socket_path` is the
     control socket's place; None looks for the usual one, and does without if another daemon has it. `write`
-    takes the access log's lines. Raises `ConfigInvalid`, `PortTaken`, `ControlRefused`.
+    takes the access log's lines. `supervised` is who is told of it all. With `handed` sockets it listens on
+    these and on no address of the configuration's own. Raises `ConfigInvalid`, `PortTaken`, `ControlRefused`.
     """
+    supervised = supervised or Supervised()
+    config = placed(config, handed)
     with Signals() as signals:
         async with contextlib.AsyncExitStack() as stack:
+            ending = await stack.enter_async_context(contextlib.AsyncExitStack())
             stack.enter_context(LoopWatch(registry.owner, registry.conduct))
-            lasting = _lasting(config, registry, write)
+            lasting = await _lasting(stack, config, registry, write)
             succession = await stack.enter_async_context(Succession(config, lasting))
-            daemon = Daemon(succession, lasting, read)
+            reread = lambda path: placed(read(path), handed)  # noqa: E731
+            daemon = Daemon(succession, lasting, reread, supervised=supervised, handed=handed)
             await stack.enter_async_context(daemon.listening.opened())
             where = await stack.enter_async_context(daemon.controlled(socket_path))
             # What is alive now stays: the collector need not look at it again and again.
@@ -79,53 +97,73 @@ async def run(
             gc.freeze()
             gc.set_threshold(20_000, 20, 50)
             catalog = succession.current.catalog
-            ready(Serving(daemon.listening.urls, where, config, catalog, daemon.status))
+            where_else = daemon.listening.unix_sockets
+            ready(Serving(daemon.listening.urls, where_else, where, config, catalog, daemon.status))
             signals.reload_by(daemon.reloading.signalled)
-            await signals.stopping.wait()
+            async with supervised.serving(daemon.status_line):
+                await signals.stopping.wait()
+            seconds = daemon.succession.current.config.server.drain
+            over = time.monotonic() + seconds
+            await ending.enter_async_context(
+                supervised.stopping(lambda: drain_text(daemon.handler.in_flight, over - time.monotonic()))
+            )
             await daemon.drain(signals.at_once)
 
 
-def _lasting(config: Config, registry: Registry, write: Write) -> Lasting:
+async def _lasting(
+    stack: contextlib.AsyncExitStack, config: Config, registry: Registry, write: Write
+) -> Lasting:
+    """What lasts as long as the process; what of it is kept on disk is kept until `stack` is closed."""
+    issued = await asyncio.to_thread(IssuedKeys.read, default_path())
+    allowances = await stack.enter_async_context(Allowances(default_path()))
     server = config.server
-    exposure = check_exposure(host=server.host, has_keys=bool(config.clients), tls=server.tls is not None)
+    has_keys = bool(config.clients) or issued.needed
+    exposure = check_exposure(host=server.host, has_keys=has_keys, tls=server.tls is not None)
     if exposure is not None:
         _log.warning(exposure)
     if "access_log" not in {row.name for row in registry.rows}:
         registry.add(AccessLog(write), "access_log")
-    return Lasting(registry, config)
+    return Lasting(registry, config, issued=issued, allowances=allowances)
 
 
 class Daemon:
     """The objects of one running daemon that outlive its configurations."""
 
-    def __init__(self, succession: Succession, lasting: Lasting, read: Read) -> None:
+    def __init__(
+        self,
+        succession: Succession,
+        lasting: Lasting,
+        read: Read,
+        *,
+        supervised: Supervised | None = None,
+        handed: Sequence[HandedSocket] = (),
+    ) -> None:
         self.succession = succession
         self.handler = ResponsesHandler(succession.door, lasting.registry.hook)
         self._lasting = lasting
         self._health = HealthPages(lambda: succession.current.offer, lambda: succession.current.access)
-        models = ModelsPage(lambda: succession.current.offer, created=int(time.time()))
-        app = make_app(self.handler, succession.door, [*models.routes(), *self._health.routes()])
-        self.listening = Listening(app, succession.current.config.server)
-        self.reloading = Reloading(succession, self.listening, read)
+        models = ModelsPage(lambda: succession.current.offer, self._client, created=int(time.time()))
+        self._keys = KeyDesk(
+            lasting.issued,
+            lasting.allowances,
+            lambda: succession.current.access.clients,
+            lambda: succession.current.offer,
+        )
+        self.surface = self._surface()
+        admin = admin_routes(self.surface, self._client)
+        app = make_app(self.handler, succession.door, [*models.routes(), *self._health.routes(), *admin])
+        self.listening = Listening(app, succession.current.config.server, handed)
+        self.reloading = Reloading(succession, self.listening, read, supervised=supervised)
         self._began = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def controlled(self, path: Path | None) -> AsyncIterator[Path | None]:
         """Answer on the control socket while the block runs; its path, None if there is none."""
-        surface = control.Surface(
-            answers={"/status": self.status, "/models": self._models, "/plugins": self._plugins},
-            questions={
-                "/logins": self._of_accounts(Accounts.states),
-                "/quota": self._of_accounts(Accounts.quotas),
-            },
-            actions={"/logout": self._of_accounts(Accounts.logout), "/reload": self.reloading.asked},
-            flows={"/login": self._login},
-        )
         async with contextlib.AsyncExitStack() as stack:
             where: Path | None = None
             try:
                 where = await stack.enter_async_context(
-                    control.serve(path or control_socket.default_path(), surface)
+                    control.serve(path or control_socket.default_path(), self.surface)
                 )
             except control.ControlRefused as error:
                 if path is not None:
@@ -135,20 +173,13 @@ class Daemon:
 
     async def drain(self, at_once: asyncio.Event) -> None:
         """Accept nothing more, let answers end until `drain` is over, then end each stream properly."""
-        drain = self.succession.current.config.server.drain
-        _log.info("stopping", in_flight=self.handler.in_flight, drain=drain)
         await self.reloading.close()
         self._health.draining = True
-        await self.listening.accept_no_more()
-        ended = asyncio.ensure_future(self.handler.idle())
-        hurried = asyncio.ensure_future(at_once.wait())
-        try:
-            await asyncio.wait({ended, hurried}, timeout=drain, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ended.cancel()
-            hurried.cancel()
-            await asyncio.wait({ended, hurried})
-        await self.handler.end_streams()
+        await drain(self.listening, self.handler, self.succession.current.config.server.drain, at_once)
+
+    def status_line(self) -> str:
+        """What ``systemctl status`` shows."""
+        return status_line([*self.listening.urls, *self.listening.unix_sockets], self._health.report())
 
     def status(self) -> dict[str, Any]:
         """What ``maestro-daemon status`` shows."""
@@ -160,6 +191,7 @@ class Daemon:
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._began, 1),
             "urls": list(self.listening.urls),
+            "unix_sockets": list(self.listening.unix_sockets),
             "config": str(config.source) if config.source is not None else None,
             "status": report["status"],
             "in_flight": self.handler.in_flight,
@@ -195,6 +227,34 @@ class Daemon:
 
     def _plugins(self) -> dict[str, Any]:
         return report(self._lasting.registry, self.succession.current.providers)
+
+    def _client(self, name: str) -> Client | None:
+        return self.succession.current.access.client(name)
+
+    async def _reload(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return await self.reloading.asked(fields)
+
+    def _surface(self) -> control.Surface:
+        """What is answered on the control socket, and to admins over TCP."""
+        return control.Surface(
+            answers={
+                "/status": self.status,
+                "/models": self._models,
+                "/plugins": self._plugins,
+                "/keys": self._keys.listed,
+            },
+            questions={
+                "/logins": self._of_accounts(Accounts.states),
+                "/quota": self._of_accounts(Accounts.quotas),
+            },
+            actions={
+                "/logout": self._of_accounts(Accounts.logout),
+                "/reload": self._reload,
+                "/keys/add": self._keys.add,
+                "/keys/revoke": self._keys.revoke,
+            },
+            flows={"/login": self._login},
+        )
 
     def _of_accounts(
         self, ask: Callable[[Accounts, Mapping[str, Any]], Awaitable[dict[str, Any]]]

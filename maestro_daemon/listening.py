@@ -8,14 +8,23 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
 
+import structlog
 from aiohttp import web
 
-from maestro_daemon.config import ServerOptions
+from maestro_daemon.config import Config, ServerOptions
 from maestro_daemon.errors import ConfigInvalid, MaestroError
+from maestro_daemon.server.access import is_loopback
 from maestro_daemon.server.connections import ConnectionRunner
+from maestro_daemon.server.unix_place import UnixPlace
+from maestro_daemon.service.handed import HandedSocket
+
+_log: Final = structlog.get_logger(__name__)
+_BACKLOG: Final = 4096
+"""As systemd's own: less would shorten the queue of a socket that was handed over."""
 
 
 class PortTaken(MaestroError):
@@ -23,33 +32,78 @@ class PortTaken(MaestroError):
 
 
 class Listening:
-    """The sockets under `app`. `urls` are base URLs for clients (``http://…/v1``) while they are open."""
+    """The sockets under `app`: `handed` ones, or else those that the options name.
 
-    def __init__(self, app: web.Application, server: ServerOptions) -> None:
+    While they are open, `urls` are base URLs for clients (``http://…/v1``) and `unix_sockets` paths, in
+    front of abstract ones an ``@``.
+    """
+
+    def __init__(
+        self, app: web.Application, server: ServerOptions, handed: Sequence[HandedSocket] = ()
+    ) -> None:
         self.urls: tuple[str, ...] = ()
+        self.unix_sockets: tuple[str, ...] = ()
         self._server = server
+        self._handed = handed
         self._runner = ConnectionRunner(app, head_timeout=server.header_timeout)
         self._sites: list[web.BaseSite] = []
         self._certificate: ssl.SSLContext | None = None
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Listen on the configured address while the block runs. Raises `PortTaken`, `ConfigInvalid`."""
+        """Listen while the block runs. Raises `PortTaken`, `PlaceTaken`, `ConfigInvalid`."""
         server = self._server
         self._certificate = await asyncio.to_thread(certificate, server)
         tls = None if self._certificate is None else self._following_context(self._certificate)
-        await self._runner.setup()
-        try:
-            site = web.TCPSite(self._runner, server.host, server.port, ssl_context=tls, backlog=1024)
-            try:
-                await site.start()
-            except OSError as error:
-                raise PortTaken(_cannot_listen(server.host, server.port, error)) from error
-            self._sites.append(site)
-            self.urls = tuple(_base_url(address, tls=tls is not None) for address in self._runner.addresses)
+        async with contextlib.AsyncExitStack() as stack:
+            opened = [each.socket for each in self._handed]
+            path = server.unix_socket
+            if path is not None and str(path) not in map(socket.socket.getsockname, opened):
+                place = await asyncio.to_thread(UnixPlace, path)
+                stack.push_async_callback(asyncio.to_thread, place.leave)
+                opened.append(place.socket)
+            await self._runner.setup()
+            stack.push_async_callback(self._runner.cleanup)
+            if not self._handed:
+                await self._open_address(tls)
+            for each in opened:
+                await self._open(each, None if is_unix(each) else tls)
+            names = [name for site in self._sites for name in _names(site)]
+            addresses = [name for name in names if isinstance(name, tuple)]
+            self.urls = tuple(_base_url(address, tls=tls is not None) for address in addresses)
+            self.unix_sockets = tuple(_path(name) for name in names if not isinstance(name, tuple))
             yield
-        finally:
-            await self._runner.cleanup()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self._runner.connections
+
+    def end_after_answers(self) -> None:
+        """See `ConnectionRunner`, as for the two below."""
+        self._runner.end_after_answers()
+
+    def end_silent(self) -> None:
+        """Close the connections that have asked for nothing yet."""
+        self._runner.end_silent()
+
+    async def deserted(self) -> None:
+        """Wait until no connection is open."""
+        await self._runner.deserted()
+
+    async def _open_address(self, tls: ssl.SSLContext | None) -> None:
+        server = self._server
+        site = web.TCPSite(self._runner, server.host, server.port, ssl_context=tls, backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PortTaken(_cannot_listen(server.host, server.port, error)) from error
+        self._sites.append(site)
+
+    async def _open(self, opened: socket.socket, tls: ssl.SSLContext | None) -> None:
+        site = web.SockSite(self._runner, opened, ssl_context=tls, backlog=_BACKLOG)
+        await site.start()
+        self._sites.append(site)
 
     def follow(self, server: ServerOptions, certificate: ssl.SSLContext | None) -> None:
         """Other options for connections that come from now on; the address and whether it is https stay."""
@@ -73,6 +127,27 @@ class Listening:
         return first
 
 
+def is_unix(opened: socket.socket) -> bool:
+    """Whether it is a unix socket."""
+    return opened.family == socket.AF_UNIX
+
+
+def placed(config: Config, handed: Sequence[HandedSocket]) -> Config:
+    """The configuration with the address on which the `handed` sockets listen, the most exposed of them."""
+    addresses = [each.socket.getsockname()[:2] for each in handed if not is_unix(each.socket)]
+    if not addresses:
+        return config
+    host, port = min(addresses, key=lambda address: is_loopback(address[0]))
+    server = config.server
+    if server.model_fields_set & {"host", "port"} and (server.host, server.port) != (host, port):
+        _log.warning(
+            "[server] host and port are not used: systemd listens, as the socket unit says",
+            configured=_authority(server.host, server.port),
+            listens=_authority(host, port),
+        )
+    return replace(config, server=server.model_copy(update={"host": host, "port": port}))
+
+
 def certificate(server: ServerOptions) -> ssl.SSLContext | None:
     """The certificate that the options name, None for plain http. Blocks. Raises `ConfigInvalid`."""
     options = server.tls
@@ -84,6 +159,17 @@ def certificate(server: ServerOptions) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise ConfigInvalid(f"[server.tls] cert and key cannot be used: {error}.") from error
     return context
+
+
+def _names(site: web.BaseSite) -> Iterator[Any]:
+    """The addresses of its sockets: tuples, for unix sockets text or bytes."""
+    server = cast("asyncio.Server", site._server)
+    for each in server.sockets:
+        yield each.getsockname()
+
+
+def _path(name: str | bytes) -> str:
+    return name if isinstance(name, str) else f"@{os.fsdecode(name[1:])}"
 
 
 def _base_url(address: Any, *, tls: bool) -> str:

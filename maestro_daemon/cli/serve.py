@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ import click
 from maestro_daemon.cli.options import config_option, log, log_level_option, socket_option
 from maestro_daemon.cli.plan import plan_text, reach_text
 from maestro_daemon.cli.screen import printable
+from maestro_daemon.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_daemon.config import Config
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from maestro_daemon.logs import Logs
     from maestro_daemon.providers.registry import Registry
     from maestro_daemon.reloading import Read
+    from maestro_daemon.service.handed import HandedSocket
+    from maestro_daemon.service.supervised import Supervised
 
 _LISTING_PATIENCE: Final = 10.0
 _MODELS_SHOWN: Final = 5
@@ -47,7 +51,10 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
     from maestro_daemon.config import load
     from maestro_daemon.discovery import find
     from maestro_daemon.providers.registry import Registry
+    from maestro_daemon.service.handed import handed_sockets
 
+    # A crash, and a loop that the watchdog found blocked, leave on stderr where it was.
+    faulthandler.enable(2)
     notes: dict[str, str] = {}
 
     def discover() -> Mapping[str, Mapping[str, Any]]:
@@ -55,7 +62,8 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
         notes.update(found.notes)
         return found.providers
 
-    with log(log_level, for_good=True) as logs:
+    with log(log_level, for_good=True) as logs, _supervised() as supervised:
+        handed = handed_sockets()
         registry = Registry()
 
         def read(path: Path | None) -> Config:
@@ -65,7 +73,23 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
 
         config = read(config_path)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, read, registry, notes, socket_path, logs))
+            runner.run(_serve(config, read, registry, notes, socket_path, logs, supervised, handed))
+
+
+@contextlib.contextmanager
+def _supervised() -> Iterator[Supervised]:
+    """Whoever supervises this process; what ends it before its time is told."""
+    from maestro_daemon.service.supervised import Supervised
+
+    with contextlib.closing(Supervised.of_environment()) as supervised:
+        try:
+            yield supervised
+        except MaestroError as error:
+            supervised.failed(error.message)
+            raise
+        except Exception as error:
+            supervised.failed(f"failed with {type(error).__name__}")
+            raise
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -83,17 +107,29 @@ async def _serve(
     notes: Mapping[str, str],
     socket_path: Path | None,
     logs: Logs,
+    supervised: Supervised,
+    handed: Sequence[HandedSocket],
 ) -> None:
     from maestro_daemon import daemon
 
     announcing: list[asyncio.Task[None]] = []
 
     def ready(serving: Serving) -> None:
-        _print([*serving.urls, *_origin(config, notes)])
+        sockets = [f"unix socket: {path}" for path in serving.unix_sockets]
+        _print([*serving.urls, *sockets, *_origin(config, notes)])
         announcing.append(asyncio.create_task(_announce(serving), name="announcement"))
 
     try:
-        await daemon.run(config, registry, read=read, ready=ready, socket_path=socket_path, write=logs.write)
+        await daemon.run(
+            config,
+            registry,
+            read=read,
+            ready=ready,
+            socket_path=socket_path,
+            write=logs.write,
+            supervised=supervised,
+            handed=handed,
+        )
     finally:
         for task in announcing:
             task.cancel()

@@ -12,7 +12,7 @@ from maestro_daemon.config.faults import key_text
 from maestro_daemon.config.loading import Config, ProviderConfig
 from maestro_daemon.config.tables import ServerOptions
 
-_ONLY_AT_START: Final = ("host", "port")
+_ONLY_AT_START: Final = ("host", "port", "unix_socket")
 """Keys of ``[server]`` that say where the daemon listens."""
 
 Key = tuple[str, ...]

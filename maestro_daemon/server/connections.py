@@ -8,11 +8,13 @@ insides.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from aiohttp import ClientPayloadError, StreamReader, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -45,7 +47,7 @@ class RequestTooSlow(RequestInvalid):
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answered", "_head_timeout", "_head_timer", "_last_payload")
+    __slots__ = ("_answered", "_ends", "_head_timeout", "_head_timer", "_last_payload")
 
     def __init__(self, *args: Any, head_timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,6 +55,7 @@ class Connection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._last_payload: StreamReader | None = None
         self._answered = 0
+        self._ends = False
 
     def data_received(self, data: bytes) -> None:
         body = self._last_payload
@@ -77,6 +80,31 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+
+    def end_after_answer(self, last_request: Callable[..., web.BaseRequest]) -> None:
+        """Close an idle connection now, and any other after the answer that is under way, which says so.
+
+        One that has not asked for anything yet may do so once: its request, made by `last_request`, may be
+        on its way.
+        """
+        self._ends = True
+        self._request_factory = last_request
+        if self._current_request is not None:
+            self._current_request._message = _last(self._current_request._message)
+        elif self._request_count and self._answered == self._request_count and self._head_timer is None:
+            self._end()
+
+    def end_if_silent(self) -> None:
+        """Close it if it has not asked for anything yet."""
+        if not self._request_count and self._head_timer is None:
+            self._end()
+
+    def _end(self) -> None:
+        """Take no more requests. What is still written goes out; of a body nothing more would be read."""
+        if self._waiter is None and self._request_count:
+            self.close()
+        else:
+            self.force_close()  # `close` would leave an idle connection open
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -119,6 +147,8 @@ class Connection(RequestHandler):
                 http_error(resp.status, resp.reason), headers={HEADER: request_id_of(request)}
             )
         self._answered += 1
+        if self._ends:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
 
@@ -143,9 +173,54 @@ class _ConnectionServer(web.Server):
             **made._kwargs,
         )
         self.head_timeout = head_timeout
+        self._open: set[Connection] = set()
+        self._left: asyncio.Event | None = None
+        self._last_request: Callable[..., web.BaseRequest] | None = None
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, head_timeout=self.head_timeout, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if isinstance(handler, Connection):
+            self._open.add(handler)
+            if self._last_request is not None:  # it was accepted before, and took its time to shake hands
+                handler.end_after_answer(self._last_request)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        if isinstance(handler, Connection):
+            self._open.discard(handler)
+        if self._left is not None:
+            self._left.set()
+
+    @property
+    def connected(self) -> int:
+        """How many clients are."""
+        return len(self._open)
+
+    def end_after_answers(self) -> None:
+        """See `ConnectionRunner`."""
+        usual = self.request_factory
+
+        def last_request(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+            return usual(_last(message), *rest)
+
+        self._last_request = last_request
+        for connection in tuple(self._open):
+            connection.end_after_answer(last_request)
+
+    def end_silent(self) -> None:
+        """See `ConnectionRunner`."""
+        for connection in tuple(self._open):
+            connection.end_if_silent()
+
+    async def deserted(self) -> None:
+        """See `ConnectionRunner`."""
+        self._left = asyncio.Event()
+        while self._open:
+            self._left.clear()
+            await self._left.wait()
 
 
 class ConnectionRunner(web.AppRunner):
@@ -179,8 +254,36 @@ class ConnectionRunner(web.AppRunner):
         if isinstance(self.server, _ConnectionServer):
             self.server.head_timeout = head_timeout
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self.server.connected if isinstance(self.server, _ConnectionServer) else 0
+
+    def end_after_answers(self) -> None:
+        """Close idle connections now, and each other one after its next answer, which says so.
+
+        Those that have asked for nothing yet may do so once, until `end_silent` is called.
+        """
+        if isinstance(self.server, _ConnectionServer):
+            self.server.end_after_answers()
+
+    def end_silent(self) -> None:
+        """Close the connections that have asked for nothing yet."""
+        if isinstance(self.server, _ConnectionServer):
+            self.server.end_silent()
+
+    async def deserted(self) -> None:
+        """Wait until no connection is open, and so every answer with the system; one at a time may wait."""
+        if isinstance(self.server, _ConnectionServer):
+            await self.server.deserted()
+
     async def _make_server(self) -> web.Server:
         return _ConnectionServer(await super()._make_server(), self._head_timeout)
+
+
+def _last(message: RawRequestMessage) -> RawRequestMessage:
+    """The same request as the last one of its connection."""
+    return message if message.should_close else message._replace(should_close=True)
 
 
 def _protocol_error(status: int, exc: BaseException | None) -> MaestroError:

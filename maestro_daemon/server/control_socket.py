@@ -19,7 +19,7 @@ NAME: Final = "control.sock"
 _SYSTEM_SOCKET: Final = Path("/run/maestro-daemon", NAME)
 _LARGEST_ANSWER: Final = 64 * 2**20
 _LARGEST_STEP: Final = 2**20
-_LONGEST_PATH: Final = 107
+LONGEST_PATH: Final = 107
 
 
 class ControlUnreachable(MaestroError):
@@ -72,10 +72,10 @@ def is_live(path: Path, timeout: float = 2.0) -> bool:
 
 def too_long(path: Path) -> str | None:
     """The sentence about a path that no unix socket can have, or None."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
+    if len(os.fsencode(path)) <= LONGEST_PATH:
         return None
     return (
-        f"The path of the control socket is longer than {_LONGEST_PATH} bytes: {path}. "
+        f"The path of the control socket is longer than {LONGEST_PATH} bytes: {path}. "
         "Name another one with --socket."
     )
 
