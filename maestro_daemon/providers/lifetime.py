@@ -128,5 +128,6 @@ async def _closed(name: str, provider: Provider, conduct: Conduct) -> None:
     except FAILURES as error:
         if ends_this_task(error):
             raise
-        conduct.provider_raised(name, "the closing", type(error).__name__)
+        if not isinstance(error, MaestroError):
+            conduct.provider_raised(name, "the closing", type(error).__name__)
         _log.error("provider not closed", provider=name, exc_info=error)

@@ -12,7 +12,8 @@ from maestro_daemon.providers.registry import Registry
 def report(registry: Registry, providers: Iterable[str] = ()) -> dict[str, Any]:
     """``{"api": version of the contract, "plugins": [row, …]}``.
 
-    `providers` are the names of those that live. A row has the fields of `PluginRow` and of the plugin's `Record`, and under ``providers`` those it made.
+    `providers` are the names of those that live. A row has the fields of `PluginRow` and of the plugin's
+    `Record`, and under ``providers`` those it made.
     """
     living = frozenset(providers)
     rows = []

@@ -124,7 +124,7 @@ class Shelf:
         finally:
             if late:
                 task.cancel()
-                _, running = await asyncio.wait({task}, timeout=_LAST_WORDS)
+                _, running = await asyncio.wait({task}, timeout=min(_LAST_WORDS, self._timeout))
                 if running:
                     _log.error("left running: its cancellation was ignored", task=task.get_name())
         if late:
