@@ -118,6 +118,7 @@ class Reloading:
     async def _reloaded(self) -> dict[str, Any]:
         running = self._succession.current.config
         read = await asyncio.to_thread(self._read, running.source)
+        _refuse_emptied(running, read)
         config = applied(running, read)
         _refuse_exposure(config, read, issued=self._succession.issued)
         tls = await asyncio.to_thread(certificate, config.server)
@@ -134,6 +135,16 @@ class Reloading:
                 if isinstance(provider, AbsentProvider)
             },
         }
+
+
+def _refuse_emptied(running: Config, read: Config) -> None:
+    """A file that an editor has just emptied, to write it anew, is a right one too."""
+    written = len(read.providers) - len(read.found)
+    if read.source is not None and not written and len(running.providers) > len(running.found):
+        raise ConfigInvalid(
+            f"{read.source}: providers: there is none any more, as in a file that is only half written. "
+            "Restart the daemon if it is to serve what it finds."
+        )
 
 
 def _refuse_exposure(config: Config, read: Config, *, issued: bool) -> None:

@@ -56,6 +56,17 @@ async def test_what_is_no_configuration_changes_nothing(
         assert (await daemon.post("one/gpt-test"))[0] == 200
 
 
+@pytest.mark.parametrize("text", ["", SERVER])
+async def test_a_file_without_any_provider_is_taken_for_a_half_written_one(
+    tmp_path: Path, upstream: FakeUpstream, text: str
+) -> None:
+    upstream.play(WHOLE)
+    async with standing(tmp_path, SERVER + provider("one", upstream.url)) as daemon:
+        with pytest.raises(ConfigInvalid, match=r"maestro\.toml: providers: there is none any more"):
+            await daemon.reload(text)
+        assert (await daemon.post("one/gpt-test"))[0] == 200
+
+
 async def test_a_file_that_is_gone_changes_nothing_and_no_other_is_looked_for(
     tmp_path: Path, upstream: FakeUpstream
 ) -> None:
