@@ -20,6 +20,7 @@ from maestro_daemon.config import Config
 from maestro_daemon.draining import drain, drain_text
 from maestro_daemon.generation import Lasting
 from maestro_daemon.listening import Listening, PortTaken, placed
+from maestro_daemon.observing import Observing
 from maestro_daemon.providers.accounts import Accounts
 from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.loop_watch import LoopWatch
@@ -90,7 +91,7 @@ async def run(
             succession = await stack.enter_async_context(Succession(config, lasting))
             reread = lambda path: placed(read(path), handed)  # noqa: E731
             daemon = Daemon(succession, lasting, reread, supervised=supervised, handed=handed)
-            await stack.enter_async_context(daemon.listening.opened())
+            await stack.enter_async_context(daemon.opened())
             where = await stack.enter_async_context(daemon.controlled(socket_path))
             # What is alive now stays: the collector need not look at it again and again.
             gc.collect()
@@ -150,11 +151,19 @@ class Daemon:
             lambda: succession.current.offer,
         )
         self.surface = self._surface()
-        admin = admin_routes(self.surface, self._client)
-        app = make_app(self.handler, succession.door, [*models.routes(), *self._health.routes(), *admin])
+        self.observing = Observing(lasting, succession, self.handler, self._health)
+        pages = [*models.routes(), *self._health.routes(), *self.observing.routes(self._client)]
+        app = make_app(self.handler, succession.door, [*pages, *admin_routes(self.surface, self._client)])
+        self._app = app
         self.listening = Listening(app, succession.current.config.server, handed)
         self.reloading = Reloading(succession, self.listening, read, supervised=supervised)
         self._began = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Listen, and measure, while the block runs. Raises as `Listening.opened`, and `MetricsTaken`."""
+        async with self.listening.opened(), self.observing.running(self._app, self.listening):
+            yield
 
     @contextlib.asynccontextmanager
     async def controlled(self, path: Path | None) -> AsyncIterator[Path | None]:

@@ -5,6 +5,7 @@ from maestro_daemon.config.loading import Config, ProviderConfig, load
 from maestro_daemon.config.tables import (
     ClientOptions,
     ConfigFile,
+    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
@@ -17,6 +18,7 @@ __all__ = [
     "ClientOptions",
     "Config",
     "ConfigFile",
+    "MetricsOptions",
     "PluginsOptions",
     "ProviderConfig",
     "ProviderTable",

@@ -40,7 +40,7 @@ def changes(running: Config, read: Config) -> Changes:
         ("routes", running.routes, read.routes),
     ]
     changed: list[Key] = []
-    for key in ("server", "breaker", "plugins"):
+    for key in ("server", "breaker", "metrics", "plugins"):
         changed += _differing(getattr(running, key), getattr(read, key), (key,))
     for key, before, after in tables:
         for name in after:
@@ -64,7 +64,9 @@ def applied(running: Config, read: Config) -> Config:
     kept: dict[str, Any] = {name: getattr(running.server, name) for name in _ONLY_AT_START}
     if (running.server.tls is None) != (read.server.tls is None):
         kept["tls"] = running.server.tls
-    return replace(read, server=read.server.model_copy(update=kept), plugins=running.plugins)
+    return replace(
+        read, server=read.server.model_copy(update=kept), plugins=running.plugins, metrics=running.metrics
+    )
 
 
 def is_same_provider(before: ProviderConfig, after: ProviderConfig) -> bool:
@@ -74,7 +76,7 @@ def is_same_provider(before: ProviderConfig, after: ProviderConfig) -> bool:
 
 def _needs_restart(key: Key, running: ServerOptions, read: ServerOptions) -> bool:
     match key:
-        case ("plugins", *_):
+        case ("plugins" | "metrics", *_):
             return True
         case ("server", "tls"):
             return (running.tls is None) != (read.tls is None)

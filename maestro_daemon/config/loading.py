@@ -30,6 +30,7 @@ from maestro_daemon.config.tables import (
     BreakerOptions,
     ClientOptions,
     ConfigFile,
+    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
@@ -77,6 +78,7 @@ class Config:
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     routes: Mapping[str, RouteOptions] = field(default_factory=dict)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
     plugins: PluginsOptions = field(default_factory=PluginsOptions)
     source: Path | None = None
     found: tuple[str, ...] = ()
@@ -164,6 +166,7 @@ class _Reading:
         providers = self._providers(plugins)
         routes = self._named("routes", RouteOptions, ROUTE_NAME)
         breaker = self._table(BreakerOptions, ("breaker",), self._tables.get("breaker", {}))
+        metrics = self._table(MetricsOptions, ("metrics",), self._tables.get("metrics", {}))
         named = self._names("providers")
         self.faults += unusable_routes(routes, named, set(providers))
         self.faults += unaskable(clients, self._names("routes"), named)
@@ -175,6 +178,7 @@ class _Reading:
             providers,
             routes,
             breaker or BreakerOptions(),
+            metrics or MetricsOptions(),
             plugins,
             source.absolute() if source else None,
             found,

@@ -39,6 +39,22 @@ def _host(host: str) -> str:
     return bare
 
 
+def _address(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError('must be an address and a port, like "127.0.0.1:9464"')
+    _host(host)
+    if ":" in host and not host.startswith("["):
+        raise ValueError('must have an IPv6 address in brackets, like "[::1]:9464"')
+    return address
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The host, without brackets, and the port of an `Address`."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def _target(target: str) -> str:
     provider, slash, model = target.partition("/")
     if not slash or not provider or not model or not target.isprintable() or target != target.strip():
@@ -48,6 +64,7 @@ def _target(target: str) -> str:
 
 ReadableFile = Annotated[ConfigPath, AfterValidator(_readable)]
 Host = Annotated[str, AfterValidator(_host)]
+Address = Annotated[str, AfterValidator(_address)]
 Target = Annotated[str, AfterValidator(_target)]
 
 
@@ -134,6 +151,21 @@ class ClientOptions(Table):
         """Whom the key stands for."""
         routes = None if self.routes is None else tuple(self.routes)
         return Client(name, self.admin, routes, self.requests_per_minute, self.streams, self.tokens_per_day)
+
+
+class MetricsOptions(Table):
+    """Metrics for Prometheus. Without either of these nothing is counted."""
+
+    listen: Annotated[Address | None, Field(examples=["127.0.0.1:9464"])] = None
+    """An address and a port of their own: `/metrics` is served there to everybody who reaches it."""
+
+    on_main_port: bool = False
+    """Serve `/metrics` on the daemon's own port, to clients with `admin = true`."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are any."""
+        return self.listen is not None or self.on_main_port
 
 
 class ProviderTable(Table):
@@ -289,4 +321,5 @@ class ConfigFile(Table):
     providers: dict[str, ProviderTable] = {}
     routes: dict[str, RouteOptions] = {}
     breaker: BreakerOptions = BreakerOptions()
+    metrics: MetricsOptions = MetricsOptions()
     plugins: PluginsOptions = PluginsOptions()

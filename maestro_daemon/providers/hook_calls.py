@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pluggy
 import structlog
@@ -19,6 +19,14 @@ TRACED_BY: Final = "MAESTRO_TRACE_HOOKS"
 """The environment variable: ``1`` for a line in the log for each call of a hook."""
 
 _log: Final = structlog.get_logger(__name__)
+
+
+class Timed(Protocol):
+    """Hears how long each call of a hook took."""
+
+    def told(self, hook: str, plugin: str, seconds: float) -> None:
+        """A plugin's hook was called."""
+        ...
 
 
 class Trace:
@@ -35,7 +43,18 @@ def wanted_trace(environ: Mapping[str, str] | None = None) -> Trace | None:
     return Trace() if environ.get(TRACED_BY, "0") not in ("", "0") else None
 
 
-def call(implementation: pluggy.HookImpl, said: Mapping[str, Any], trace: Trace | None) -> None:
+class _Both:
+    """Two that hear the same."""
+
+    def __init__(self, one: Timed, other: Timed) -> None:
+        self._each = (one, other)
+
+    def told(self, hook: str, plugin: str, seconds: float) -> None:
+        for each in self._each:
+            each.told(hook, plugin, seconds)
+
+
+def call(implementation: pluggy.HookImpl, said: Mapping[str, Any], trace: Timed | None) -> None:
     """Call one plugin's hook with those of the arguments that it takes. Raises whatever it raises."""
     if trace is None:
         implementation.function(*[said[name] for name in implementation.argnames])
@@ -51,10 +70,14 @@ def call(implementation: pluggy.HookImpl, said: Mapping[str, Any], trace: Trace 
 class Notices:
     """Tells the plugins what happened. What a plugin raises is logged and goes no further."""
 
-    def __init__(self, manager: pluggy.PluginManager, conduct: Conduct, trace: Trace | None) -> None:
+    def __init__(self, manager: pluggy.PluginManager, conduct: Conduct, trace: Timed | None) -> None:
         self._manager = manager
         self._conduct = conduct
         self._trace = trace
+
+    def time(self, timed: Timed) -> None:
+        """Tell `timed`, too, how long each hook took, from now on."""
+        self._trace = timed if self._trace is None else _Both(self._trace, timed)
 
     def maestro_attempt_finished(self, *, request: ResponseRequest, attempt: Attempt) -> None:
         """Call every plugin's hook of that name."""

@@ -13,9 +13,10 @@ class Attempt:
     """One try at one target.
 
     `number` counts from 1. `accepted_after` and `first_output_after` are seconds since the attempt began,
-    None if it never came so far; `duration` is the whole attempt. `error` is None for a success and for a
-    client that left. `failure` is the class of the error (``unreachable``, ``quota``, …), `wait` the seconds
-    until the same target is asked again, `degraded` what the target had to do without, "" for nothing.
+    None if it never came so far; `duration` is the whole attempt. `succeeded` says that the whole answer
+    came; without an `error` either, nobody waited for it: the client left, or another target was faster.
+    `failure` is the class of the error (``unreachable``, ``quota``, …), `wait` the seconds until the same
+    target is asked again, `degraded` what the target had to do without, "" for nothing.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Attempt:
     accepted_after: float | None = None
     first_output_after: float | None = None
     duration: float = 0.0
+    succeeded: bool = False
     error: MaestroError | None = None
     failure: str | None = None
     wait: float = 0.0

@@ -137,6 +137,7 @@ class Try:
 
     def succeeded(self) -> None:
         """The whole answer came."""
+        self.attempt.succeeded = True
         self.deadline.move(None)
         self.trial.succeeded()
 

@@ -12,6 +12,7 @@ from maestro_daemon.errors import MaestroError
 from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.paths import method_not_allowed, unknown_path
+from maestro_daemon.server.refusals import REFUSALS
 from maestro_daemon.server.request_id import HEADER, request_id_of
 
 _LONGEST_PATH = 200
@@ -48,6 +49,8 @@ def _refused(request: web.Request, error: Exception) -> web.StreamResponse:
     if request.transport is None or request.transport.is_closing():
         raise ConnectionResetError("the client is gone") from error
     answer = answer_for(request, error)
+    if (refusals := request.app.get(REFUSALS)) is not None:
+        refusals.add(answer.status, _code_of(error))
     if request.writer.output_size > 0:
         raise ConnectionResetError("the answer had begun when the handler failed") from error
     _log.warning(
@@ -59,6 +62,12 @@ def _refused(request: web.Request, error: Exception) -> web.StreamResponse:
         reason=error.message[:500] if isinstance(error, MaestroError) else None,
     )
     return answer
+
+
+def _code_of(error: Exception) -> str | None:
+    if isinstance(error, MaestroError):
+        return error.code
+    return "not_served" if isinstance(error, web.HTTPException) else InternalError.default_code
 
 
 def answer_for(request: web.Request, error: Exception) -> web.StreamResponse:

@@ -24,6 +24,7 @@ from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.front import Door, Front
 from maestro_daemon.server.headers import carried, deadline, passed_back
+from maestro_daemon.server.refusals import REFUSALS
 from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
@@ -156,7 +157,7 @@ class ResponsesHandler:
             if wanted is not None:
                 self._notices.maestro_response_finished(request=wanted, outcome=outcome)
             else:
-                _log_unread(request, outcome)
+                _tell_unread(request, outcome)
 
     async def _json(
         self,
@@ -279,8 +280,10 @@ def _internal(cause: Exception) -> InternalError:
     return error
 
 
-def _log_unread(request: web.Request, outcome: Outcome) -> None:
-    """The line of a request that was refused, or left, before it could be read."""
+def _tell_unread(request: web.Request, outcome: Outcome) -> None:
+    """Count, and log, a request that was refused, or left, before it could be read."""
+    if outcome.error is not None and (refusals := request.app.get(REFUSALS)) is not None:
+        refusals.add(outcome.http_status, outcome.error.code)
     _log.warning(
         "response",
         request_id=request_id_of(request),

@@ -133,7 +133,7 @@ async def standing(
     async with allowances, Succession(first, lasting) as succession:
         daemon = Daemon(succession, lasting, lambda path: read(path or file, registry, environ))
         async with (
-            daemon.listening.opened(),
+            daemon.opened(),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session,
         ):
             try:

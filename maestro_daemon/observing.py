@@ -1,0 +1,92 @@
+"""What is measured of a daemon, as far as its configuration wants it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from maestro_daemon import __version__
+from maestro_daemon.config.tables import split_address
+from maestro_daemon.generation import Lasting
+from maestro_daemon.listening import Listening
+from maestro_daemon.server.access import is_loopback
+from maestro_daemon.server.admin import for_admins
+from maestro_daemon.server.client import Client
+from maestro_daemon.server.health import HealthPages
+from maestro_daemon.server.refusals import REFUSALS
+from maestro_daemon.server.responses import ResponsesHandler
+from maestro_daemon.succession import Succession
+from maestro_daemon.telemetry.labels import Labels
+from maestro_daemon.telemetry.metrics import Metrics
+from maestro_daemon.telemetry.page import PATH, MetricsPage, listening
+from maestro_daemon.telemetry.scene import Scene
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Observing:
+    """The metrics of one daemon. `url` is that of a listener of their own, while there is one."""
+
+    def __init__(
+        self, lasting: Lasting, succession: Succession, handler: ResponsesHandler, health: HealthPages
+    ) -> None:
+        self.url: str | None = None
+        self._lasting = lasting
+        self._succession = succession
+        self._handler = handler
+        self._health = health
+        self._options = succession.current.config.metrics
+        self._served: tuple[web.Application, Listening] | None = None
+        self._metrics: Metrics | None = None
+        self._page: MetricsPage | None = None
+        if self._options.wanted:
+            labels = Labels(lambda: succession.current.offer)
+            self._metrics = Metrics(labels)
+            lasting.registry.add(self._metrics, "metrics")
+            lasting.registry.hook.time(self._metrics)
+            self._page = MetricsPage(self._metrics, labels, self._scene)
+
+    def routes(self, client: Callable[[str], Client | None]) -> list[web.RouteDef]:
+        """What is served of it on the daemon's own port; `client` gives a client by its name."""
+        if self._page is None or not self._options.on_main_port:
+            return []
+        return [web.get(PATH, for_admins(self._page.show, client))]
+
+    @contextlib.asynccontextmanager
+    async def running(self, app: web.Application, listens: Listening) -> AsyncIterator[None]:
+        """Measure what `app` serves where it `listens`, while the block runs. Raises `MetricsTaken`."""
+        if self._page is None:
+            yield
+            return
+        self._served = app, listens
+        with self._page:
+            if self._options.listen is None:
+                yield
+                return
+            host, port = split_address(self._options.listen)
+            if not is_loopback(host):
+                _log.warning(
+                    "metrics can be read from other machines without a key", listen=self._options.listen
+                )
+            async with listening(self._page, host, port) as self.url:
+                yield
+
+    def _scene(self) -> Scene:
+        assert self._served is not None  # noqa: S101  (nothing is shown before `running`)
+        assert self._metrics is not None  # noqa: S101
+        app, listens = self._served
+        generation = self._succession.current
+        return Scene(
+            version=__version__,
+            in_flight=self._handler.in_flight,
+            connections=listens.connections,
+            configurations=self._succession.lingering,
+            targets=self._lasting.health.snapshot(generation.route_targets),
+            ready={name: each["ready"] for name, each in self._health.report()["providers"].items()},
+            refused=app[REFUSALS].counts,
+            hooks=self._metrics.hooks,
+        )

@@ -1,0 +1,1 @@
+"""What operators measure: metrics for Prometheus, traces for OpenTelemetry. Off, both cost nothing."""
