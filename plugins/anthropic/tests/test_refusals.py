@@ -10,10 +10,15 @@ from typing import Any
 import openai
 import pytest
 
+from maestro_anthropic.provider import AnthropicProvider
 from maestro_daemon.plugin import CredentialsRefused, UpstreamBroken, UpstreamRefused
 from messages_api import KEY, MessagesAPI, model_entry
 from scripted_answers import Answer, Page, Refused, text
-from serving_claude import MODEL, answer, claude_house, client_of
+from serving_claude import MODEL, answer, claude_house, client_of, options
+from tests.support import chat
+from tests.support.fake_upstream import Stream, fake_upstream
+from tests.support.house import house, no_retries
+from tests.support.translated_provider import TranslatedProvider
 
 TOO_LONG = "prompt is too long: 213000 tokens > 200000 maximum"
 BOTH_TOO_LONG = (
@@ -141,6 +146,20 @@ async def test_an_error_before_any_output_leaves_the_status_to_http(api: Message
     async with claude_house(api) as running:
         status, _, body = await running.post({"model": MODEL, "input": "Hi"})
     assert (status, json.loads(body)["error"]["code"]) == (503, "server_is_overloaded")
+
+
+async def test_another_target_goes_on_before_any_output(api: MessagesAPI) -> None:
+    api.play(Answer(error=("overloaded_error", "Overloaded")))
+    routes = {"coder": (["claude/claude-test"], ["home/gpt-test"])}
+    async with fake_upstream() as upstream:
+        upstream.play(Stream(*chat.text("From home.")))
+        claude = AnthropicProvider("claude", options(base_url=api.url))
+        providers = {"claude": claude, "home": TranslatedProvider("home", upstream.url)}
+        async with house(providers, routes, budget=no_retries()) as running:
+            response = await answer(running, model="coder")
+    assert response["output"][0]["content"][0]["text"] == "From home."
+    targets = [attempt.target for attempt in running.heard.attempts]
+    assert targets == ["claude/claude-test", "home/gpt-test"]
 
 
 async def test_a_silent_upstream_is_left(api: MessagesAPI) -> None:
