@@ -56,6 +56,7 @@ from maestro_daemon.protocol.told_turns import (
     Words,
 )
 from maestro_daemon.providers.hookspecs import Register, hookimpl
+from maestro_daemon.providers.listed_models import listed_models
 from maestro_daemon.providers.login import (
     CodeShown,
     LoggedIn,
@@ -183,6 +184,7 @@ __all__ = [
     "exact",
     "folded",
     "hookimpl",
+    "listed_models",
     "new_item_id",
     "retell",
     "unshown",

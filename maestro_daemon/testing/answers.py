@@ -16,7 +16,7 @@ from maestro_daemon.testing.bench import Bench
 from maestro_daemon.testing.bounded import soon
 from maestro_daemon.testing.breach import Breach
 from maestro_daemon.testing.check import check
-from maestro_daemon.testing.hearing import completed, hear, judged, opened
+from maestro_daemon.testing.hearing import completed, hear, judged, opened, refuse_foreign
 from maestro_daemon.testing.response_oracle import check_response
 from maestro_daemon.testing.scenarios import Answers, Stalls, ToolCall
 
@@ -52,7 +52,7 @@ class AnswerChecks:
         final = judged(await bench.heard(TEXT))
         _compare_text(bench, final, TEXT.text, "streams")
         _expect(final["status"], "completed", "the status of a whole answer", "streams")
-        if bench.stage.says_what_it_is_told:
+        if bench.stage.says_what_it_is_told and bench.stage.counts_tokens:
             told = final["usage"]["input_tokens"], final["usage"]["output_tokens"]
             _expect(told, TEXT.tokens, "the tokens of input and output that the upstream counted", "streams")
 
@@ -112,6 +112,7 @@ class AnswerChecks:
                 first = await soon(anext(events), wants, "streams")
             finally:
                 await soon(events.aclose(), "that a stream lets itself be closed", "leaving-and-ending")
+            refuse_foreign(first)
             if not is_preamble(first.type):
                 raise Breach(wants, f"the first event is {first.type}", "streams")
 

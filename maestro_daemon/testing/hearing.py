@@ -99,7 +99,7 @@ def opened(provider: Provider, request: ResponseRequest) -> AsyncGenerator[Respo
 async def _take_all(events: AsyncGenerator[ResponseEvent, None], heard: Heard) -> None:
     try:
         async for event in events:
-            _refuse_foreign(event)
+            refuse_foreign(event)
             heard.events.extend(event.each())
     except Breach:
         raise
@@ -107,7 +107,8 @@ async def _take_all(events: AsyncGenerator[ResponseEvent, None], heard: Heard) -
         heard.raised = error
 
 
-def _refuse_foreign(event: object) -> None:
+def refuse_foreign(event: object) -> None:
+    """Raise `Breach` for what is no event."""
     if not isinstance(event, ResponseEvent):
         found = f"it yielded a {type(event).__name__}"
         raise Breach("that stream() yields ResponseEvents", found, "streams")

@@ -14,7 +14,7 @@ from maestro_daemon.testing.bounded import soon
 from maestro_daemon.testing.breach import Breach, Inapplicable
 from maestro_daemon.testing.check import check
 from maestro_daemon.testing.course import course
-from maestro_daemon.testing.hearing import opened
+from maestro_daemon.testing.hearing import opened, refuse_foreign
 from maestro_daemon.testing.leftovers import leftovers
 from maestro_daemon.testing.scenarios import Answers, Stalls
 from maestro_daemon.testing.stage import Asked
@@ -114,6 +114,7 @@ async def _all_told(events: AsyncGenerator[ResponseEvent, None]) -> None:
     text = ""
     while text != "".join(_PIECES):
         event = await soon(anext(events), "that what the upstream says is told at once", "streams")
+        refuse_foreign(event)
         for each in event.each():
             if each.type == "response.output_text.delta":
                 text += json.loads(each.payload)["delta"]

@@ -60,6 +60,7 @@ class Leftovers:
 @asynccontextmanager
 async def leftovers() -> AsyncIterator[Leftovers]:
     """Watch what is opened within the block; this module's own checks run inside it."""
+    gc.collect()  # what others left behind is none of this
     left = Leftovers(await asyncio.to_thread(_children))
     before = sys.get_asyncgen_hooks()
 

@@ -39,6 +39,9 @@ class Stage(ABC):
     says_what_it_is_told: bool = True
     """False for a model that says what it likes: its words are not compared then."""
 
+    counts_tokens: bool = True
+    """False where the provider counts by itself: its figures are not compared."""
+
     @abstractmethod
     def play(self, *scenarios: Scenario) -> Sequence[Fields]:
         """Script what the next requests get, in this order; the last one stays.

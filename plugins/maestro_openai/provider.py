@@ -13,7 +13,7 @@ from maestro_daemon.plugin import (
     ResponseEvent,
     ResponseRequest,
     ResponsesUpstream,
-    UpstreamBroken,
+    listed_models,
 )
 from maestro_openai.options import OpenAIOptions
 
@@ -53,15 +53,7 @@ class OpenAIProvider:
 
     async def models(self) -> Sequence[Model]:
         """``GET /models``; entries without an id are left out."""
-        listed = await self._http.get_json("/models")
-        data = listed.get("data") if isinstance(listed, dict) else None
-        if not isinstance(data, list):
-            raise UpstreamBroken(f"{self.name} answered /models with something else than a list of models.")
-        return [
-            Model(entry["id"], details={key: value for key, value in entry.items() if key != "id"})
-            for entry in data
-            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-        ]
+        return listed_models(await self._http.get_json("/models"))
 
     async def complete(self, request: ResponseRequest) -> Reply:
         """The whole answer, byte for byte."""
