@@ -50,6 +50,7 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
     """
     from maestro_daemon.config import load
     from maestro_daemon.discovery import find
+    from maestro_daemon.last_resort import end_soon
     from maestro_daemon.providers.registry import Registry
     from maestro_daemon.service.handed import handed_sockets
 
@@ -73,7 +74,12 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
 
         config = read(config_path)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(config, read, registry, notes, socket_path, logs, supervised, handed))
+            status = 1
+            try:
+                runner.run(_serve(config, read, registry, notes, socket_path, logs, supervised, handed))
+                status = 0
+            finally:
+                end_soon(logs.write, runner.get_loop(), status=status)
 
 
 @contextlib.contextmanager
