@@ -27,6 +27,8 @@ _COMMANDS: Final = (
     "plugins",
     "init",
     "config",
+    "install-service",
+    "uninstall-service",
 )
 
 
@@ -47,7 +49,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command; plugins are loaded only for a name that is not the house's."""
         if cmd_name in _COMMANDS:
-            module = importlib.import_module(f"maestro_daemon.cli.{cmd_name}")
+            module = importlib.import_module(f"maestro_daemon.cli.{cmd_name.replace('-', '_')}")
             command: click.Command = module.command
             return command
         self._ask_plugins()

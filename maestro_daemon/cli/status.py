@@ -67,7 +67,8 @@ def _page(status: dict[str, Any]) -> Iterator[str | screen.Grid]:
         f"maestro-daemon {status.get('version')}, {status.get('status')}, process {status.get('pid')}, "
         f"up {_span(status.get('uptime', 0))}"
     )
-    yield f"serves on {', '.join(status.get('urls', [])) or 'nothing'}"
+    places = [*status.get("urls", []), *status.get("unix_sockets", [])]
+    yield f"serves on {', '.join(places) or 'nothing'}"
     yield f"configuration: {status.get('config') or 'none'}"
     yield f"requests: {status.get('in_flight')} running, {_answered(status.get('answered'))}"
     if providers := status.get("providers"):
