@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from maestro_daemon.testing.answers import AnswerChecks
 from maestro_daemon.testing.bench import MODEL, Author, default_table, registered
@@ -27,22 +27,22 @@ class ProviderContract(
     What cannot be tried with your provider is skipped with the reason.
     """
 
-    plugin: ClassVar[object]
+    plugin: object
     """Your plugin: the module (or object) that the entry point names."""
 
-    kind: ClassVar[str] = ""
+    kind: str = ""
     """The kind under test; it may be left away where the plugin registers one."""
 
-    wire: ClassVar[Wire] = ResponsesWire()
+    wire: Wire = ResponsesWire()
     """What the upstream speaks: `ResponsesWire()`, `ChatWire()`, or a `Wire` of your own."""
 
-    model: ClassVar[str] = MODEL
+    model: str = MODEL
     """The upstream's id of the model that is asked."""
 
-    impatient: ClassVar[Mapping[str, Any]] = {"first_byte_timeout": "100ms", "idle_timeout": "100ms"}
+    impatient: Mapping[str, Any] = {"first_byte_timeout": "100ms", "idle_timeout": "100ms"}
     """Keys of the table by which the provider waits no longer than that for the upstream to speak."""
 
-    patience: ClassVar[float] = 5.0
+    patience: float = 5.0
     """Seconds after which something that should happen at once counts as hanging."""
 
     def table(self, url: str) -> dict[str, Any]:
