@@ -12,7 +12,7 @@ from maestro_daemon.errors import MaestroError
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.testing.bench import SECRET, Bench
 from maestro_daemon.testing.bounded import soon
-from maestro_daemon.testing.breach import Breach, Inapplicable
+from maestro_daemon.testing.breach import Inapplicable
 from maestro_daemon.testing.hearing import completed, hear, opened
 from maestro_daemon.testing.scenarios import (
     Answers,
@@ -40,12 +40,6 @@ _SCENARIOS: Final[tuple[Scenario, ...]] = (
     Fails(("Hel",), _SAID),
     Babbles("page"),
 )
-_LISTINGS: Final[tuple[Listing, ...]] = (
-    Lists(("gpt-test",)),
-    Lists(("gpt-test",), odd=True),
-    Refuses(401, _SAID),
-    Babbles("page"),
-)
 _WANTS: Final = "that whatever is asked of a provider ends"
 
 
@@ -55,7 +49,7 @@ async def course(bench: Bench, provider: Provider) -> list[str]:
     What it gives is for other checks to judge.
     """
     said: list[str] = []
-    for listing in _LISTINGS:
+    for listing in _listings(bench.model):
         with suppress(Inapplicable):
             bench.play_listing(listing)
             await _noted(provider.models, said)
@@ -77,13 +71,18 @@ async def course(bench: Bench, provider: Provider) -> list[str]:
     return said
 
 
+def _listings(model: str) -> tuple[Listing, ...]:
+    """The last one is what the provider may know of the model from then on."""
+    return Refuses(401, _SAID), Babbles("page"), Lists((model,), odd=True), Lists((model,))
+
+
 async def _left(bench: Bench, provider: Provider, stalls: Stalls) -> None:
     """A client that leaves while nothing is said, and one whose request is cancelled then."""
     needed = bench.play(stalls)
     for how in ("closed", "cancelled"):
         events = opened(provider, bench.request(needed))
         if stalls.pieces is not None:
-            with suppress(Breach):
+            with suppress(Exception):
                 await soon(anext(events), _WANTS, "streams")
         if stalls.pieces is None or how == "cancelled":
             task = asyncio.ensure_future(anext(events))

@@ -60,7 +60,6 @@ class Leftovers:
 @asynccontextmanager
 async def leftovers() -> AsyncIterator[Leftovers]:
     """Watch what is opened within the block; this module's own checks run inside it."""
-    gc.collect()  # what others left behind is none of this
     left = Leftovers(await asyncio.to_thread(_children))
     before = sys.get_asyncgen_hooks()
 
@@ -75,12 +74,14 @@ async def leftovers() -> AsyncIterator[Leftovers]:
             before.finalizer(generator)
 
     sys.set_asyncgen_hooks(begun, dropped)
+    gc.freeze()  # what others left behind is none of this
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", ResourceWarning)
             left._warned = warned
             yield left
     finally:
+        gc.unfreeze()
         sys.set_asyncgen_hooks(*before)
 
 
