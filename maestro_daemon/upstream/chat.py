@@ -27,7 +27,8 @@ from maestro_daemon.protocol.translatable import check_translated
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.sniffed import Reads, head_of, is_json
+from maestro_daemon.upstream.reads import Reads
+from maestro_daemon.upstream.sniffed import head_of, is_json
 
 _log: Final = structlog.get_logger(__name__)
 _CARRIED: Final = ("traceparent", "tracestate")
@@ -126,7 +127,7 @@ class ChatUpstream:
             return
         decoder = sse.Decoder()
         try:
-            async for read in Reads(head, answer.content) if head else answer.content.iter_any():
+            async for read in Reads(answer.content, head):
                 for name, data in decoder.feed(read):
                     if data == _DONE:
                         return

@@ -18,7 +18,8 @@ from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.sniffed import Reads, head_of, is_json
+from maestro_daemon.upstream.reads import Reads
+from maestro_daemon.upstream.sniffed import head_of, is_json
 
 CARRIED: Final = (
     "session-id",
@@ -91,7 +92,7 @@ class ResponsesUpstream:
             decoder = sse.Decoder()
             placing = Placing()
             try:
-                async for chunk in Reads(head, answer.content) if head else answer.content.iter_any():
+                async for chunk in Reads(answer.content, head):
                     found = decoder.feed(chunk)
                     if len(found) == 1 and found[0][0] in DELTAS and found[0][1] and not placing.needed:
                         yield ResponseEvent(*found[0])

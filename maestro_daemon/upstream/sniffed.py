@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
 
 _SAID: Final = frozenset({"text/event-stream", "application/json"})
-
-
-class Reads:
-    """The reads of a body of which `head` was read already."""
-
-    def __init__(self, head: bytes, content: aiohttp.StreamReader) -> None:
-        self._head = head
-        self._content = content
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        head, self._head = self._head, b""
-        read = head or await self._content.readany()
-        if not read:
-            raise StopAsyncIteration
-        return read
 
 
 async def head_of(answer: aiohttp.ClientResponse) -> bytes:

@@ -18,7 +18,8 @@ from maestro_daemon.protocol.collect import collect
 from maestro_daemon.protocol.retelling import Retelling
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.sniffed import Reads, head_of, is_json
+from maestro_daemon.upstream.reads import Reads
+from maestro_daemon.upstream.sniffed import head_of, is_json
 
 _log: Final = structlog.get_logger(__name__)
 _CARRIED: Final = ("traceparent", "tracestate")
@@ -123,7 +124,7 @@ class TranslatedUpstream:
             return
         decoder = sse.Decoder()
         try:
-            async for read in Reads(head, answer.content):
+            async for read in Reads(answer.content, head):
                 for name, data in decoder.feed(read):
                     if data == _DONE:
                         return
