@@ -142,13 +142,18 @@ class ResponseRequest:
         asked = orjson.dumps(self.model)
         if head is None or not self.text.startswith(asked, head.end()):
             return None
-        return self.text[: head.end()] + orjson.dumps(model) + self.text[head.end() + len(asked) :]
+        # A view: of a long text each copy counts.
+        rest = memoryview(self.text)[head.end() + len(asked) :]
+        return b"".join((self.text[: head.end()], orjson.dumps(model), rest))
 
 
 def _ciphertexts(items: list[Any]) -> Iterator[str]:
-    for item in items:
-        if item.__class__ is not dict:
-            continue
+    holders = [
+        item
+        for item in items
+        if item.__class__ is dict and (CIPHERTEXT in item or item.get("type") not in PARTS_IN_CLEAR)
+    ]
+    for item in holders:
         if CIPHERTEXT in item:
             yield from _text(item[CIPHERTEXT])
         if item.get("type") not in PARTS_IN_CLEAR:

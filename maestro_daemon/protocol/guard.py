@@ -142,11 +142,11 @@ class Guard:
         payloads = burst.payloads
         if self._passes(burst.type, payloads):
             return
-        first, *rest = burst.each()
-        self.take(first)
-        if rest and not self._passes(burst.type, payloads[1:]):
-            for event in rest:
-                self.take(event)
+        self.take(ResponseEvent(burst.type, payloads[0]))
+        rest = payloads[1:]
+        if rest and not self._passes(burst.type, rest):
+            for payload in rest:
+                self.take(ResponseEvent(burst.type, payload))
 
     def _passes(self, type: str, payloads: Sequence[bytes]) -> bool:
         run = self._run

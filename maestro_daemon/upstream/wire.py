@@ -25,7 +25,8 @@ from maestro_daemon.upstream.silence import Silence
 _MOST_ADDRESSES: Final = 64
 _READ_BUFFER: Final = 64 * 1024
 _LONGEST_LINE: Final = 64 * 1024
-_JOINED_UP_TO: Final = 64 * 1024  # bytes; a larger body is not copied behind its head
+_JOINED_UP_TO: Final = 8 * 1024  # bytes; a larger body is not copied behind its head
+_TAKEN_AT_ONCE: Final = 64 * 1024  # bytes that a socket takes without waiting for its other side
 _NO_TIMER: Final = TimerNoop()
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-type"})
 
@@ -161,7 +162,7 @@ class Wire:
                 stream_writer=_WRITTEN,
             )
             await answer.start(connection)
-            if body is not None and len(body) > _JOINED_UP_TO:
+            if body is not None and len(body) > _TAKEN_AT_ONCE:
                 _give_up_unless_sent(answer, protocol)
         except BaseException:
             connection.close()
