@@ -17,6 +17,7 @@ import structlog
 from maestro_daemon import __version__
 from maestro_daemon.access_log import AccessLog, Write, write_by_structlog
 from maestro_daemon.config import Config
+from maestro_daemon.descriptors import make_room
 from maestro_daemon.draining import drain, drain_text
 from maestro_daemon.generation import Lasting
 from maestro_daemon.listening import Listening, PortTaken, placed
@@ -83,6 +84,7 @@ async def run(
     """
     supervised = supervised or Supervised()
     config = placed(config, handed)
+    make_room(config.server.max_connections)
     with Signals() as signals:
         async with contextlib.AsyncExitStack() as stack:
             ending = await stack.enter_async_context(contextlib.AsyncExitStack())

@@ -45,7 +45,7 @@ class Listening:
         self.unix_sockets: tuple[str, ...] = ()
         self._server = server
         self._handed = handed
-        self._runner = ConnectionRunner(app, head_timeout=server.header_timeout)
+        self._runner = ConnectionRunner(app, server.bounds())
         self._sites: list[web.BaseSite] = []
         self._certificate: ssl.SSLContext | None = None
 
@@ -107,7 +107,7 @@ class Listening:
 
     def follow(self, server: ServerOptions, certificate: ssl.SSLContext | None) -> None:
         """Other options for connections that come from now on; the address and whether it is https stay."""
-        self._runner.limit(head_timeout=server.header_timeout)
+        self._runner.follow(server.bounds())
         if self._certificate is not None and certificate is not None:
             self._certificate = certificate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
@@ -20,11 +20,13 @@ from maestro_daemon.server.health import HealthPages
 from maestro_daemon.server.refusals import REFUSALS
 from maestro_daemon.server.responses import ResponsesHandler
 from maestro_daemon.succession import Succession
-from maestro_daemon.telemetry.labels import Labels
-from maestro_daemon.telemetry.metrics import Metrics
-from maestro_daemon.telemetry.page import PATH, MetricsPage, listening
-from maestro_daemon.telemetry.scene import Scene
 
+if TYPE_CHECKING:
+    from maestro_daemon.telemetry.metrics import Metrics
+    from maestro_daemon.telemetry.page import MetricsPage
+    from maestro_daemon.telemetry.scene import Scene
+
+METRICS: Final = "/metrics"
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -44,6 +46,11 @@ class Observing:
         self._metrics: Metrics | None = None
         self._page: MetricsPage | None = None
         if self._options.wanted:
+            # Importing the library takes longer than most of the start: only where it is wanted.
+            from maestro_daemon.telemetry.labels import Labels
+            from maestro_daemon.telemetry.metrics import Metrics
+            from maestro_daemon.telemetry.page import MetricsPage
+
             labels = Labels(lambda: succession.current.offer)
             self._metrics = Metrics(labels)
             lasting.registry.add(self._metrics, "metrics")
@@ -54,7 +61,7 @@ class Observing:
         """What is served of it on the daemon's own port; `client` gives a client by its name."""
         if self._page is None or not self._options.on_main_port:
             return []
-        return [web.get(PATH, for_admins(self._page.show, client))]
+        return [web.get(METRICS, for_admins(self._page.show, client))]
 
     @contextlib.asynccontextmanager
     async def running(self, app: web.Application, listens: Listening) -> AsyncIterator[None]:
@@ -67,6 +74,8 @@ class Observing:
             if self._options.listen is None:
                 yield
                 return
+            from maestro_daemon.telemetry.page import listening
+
             host, port = split_address(self._options.listen)
             if not is_loopback(host):
                 _log.warning(
@@ -76,6 +85,8 @@ class Observing:
                 yield
 
     def _scene(self) -> Scene:
+        from maestro_daemon.telemetry.scene import Scene
+
         assert self._served is not None  # noqa: S101  (nothing is shown before `running`)
         assert self._metrics is not None  # noqa: S101
         app, listens = self._served

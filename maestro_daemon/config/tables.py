@@ -18,6 +18,7 @@ from maestro_daemon.routing.breaker import BreakerRules
 from maestro_daemon.routing.budget import BudgetRules
 from maestro_daemon.routing.target import KEPT_FOR, Balance
 from maestro_daemon.routing.terms import Terms
+from maestro_daemon.server.bounds import Bounds
 from maestro_daemon.server.client import Client
 from maestro_daemon.server.issued_keys import MOST_REQUESTS, MOST_STREAMS, MOST_TOKENS, NAME
 
@@ -115,6 +116,18 @@ class ServerOptions(Table):
     header_timeout: Timeout = 30.0
     """How long a client may take to send a request's headers."""
 
+    idle_timeout: Timeout = 75.0
+    """How long a connection may stay open without a request."""
+
+    max_header: Annotated[Size, Field(ge=1024, le=2**20)] = 16 * 2**10
+    """The longest header of a request, and the longest request line."""
+
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    """How many connections may be open; further ones are answered with a 503."""
+
+    max_connections_per_address: Annotated[int | None, Field(ge=1, examples=[256])] = None
+    """How many of them from one address."""
+
     body_timeout: Timeout = 120.0
     """How long a client may take to send a request's body."""
 
@@ -122,6 +135,17 @@ class ServerOptions(Table):
     """Names beside localhost that a request's Host may hold while there are no client keys."""
 
     tls: TlsOptions | None = None
+
+    def bounds(self) -> Bounds:
+        """What connections may take of the daemon."""
+        return Bounds(
+            head_timeout=self.header_timeout,
+            idle_timeout=self.idle_timeout,
+            send_timeout=self.send_timeout,
+            max_header=self.max_header,
+            most=self.max_connections,
+            most_per_address=self.max_connections_per_address,
+        )
 
 
 class ClientOptions(Table):

@@ -14,7 +14,7 @@ from prometheus_client import ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from maestro_daemon.errors import MaestroError
-from maestro_daemon.server.connections import ConnectionRunner
+from maestro_daemon.server.connections import Bounds, ConnectionRunner
 from maestro_daemon.server.error_answers import error_response
 from maestro_daemon.server.middlewares import http_error
 from maestro_daemon.telemetry.labels import Labels
@@ -22,6 +22,7 @@ from maestro_daemon.telemetry.metrics import Metrics
 from maestro_daemon.telemetry.scene import Scene, SceneCollector
 
 PATH: Final = "/metrics"
+_MOST_READERS: Final = 64
 _LOOK: Final = 0.25  # seconds between two looks at the event loop's lag
 _log: Final = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ async def listening(page: MetricsPage, host: str, port: int) -> AsyncIterator[st
     """Serve the page alone, without a key, while the block runs; its URL. Raises `MetricsTaken`."""
     app = web.Application(middlewares=[_in_envelope])
     app.router.add_get(PATH, page.show)
-    runner = ConnectionRunner(app)
+    runner = ConnectionRunner(app, Bounds(most=_MOST_READERS))
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

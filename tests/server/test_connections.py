@@ -6,7 +6,7 @@ import ssl
 import pytest
 from aiohttp import web
 
-from maestro_daemon.server.connections import Connection, ConnectionRunner
+from maestro_daemon.server.connections import Bounds, Connection, ConnectionRunner
 from tests.support.edge import edge, parse_answer
 
 
@@ -123,7 +123,7 @@ class Wire(asyncio.Transport):
 
 
 async def test_headers_that_begin_in_the_moment_of_connecting_are_timed_too() -> None:
-    runner = ConnectionRunner(web.Application(), head_timeout=0.01)
+    runner = ConnectionRunner(web.Application(), Bounds(head_timeout=0.01))
     await runner.setup()
     assert runner.server is not None
     connection, wire = runner.server(), Wire()

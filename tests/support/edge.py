@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from maestro_daemon.server.access import Access
-from maestro_daemon.server.connections import ConnectionRunner
+from maestro_daemon.server.connections import Bounds, ConnectionRunner
 from maestro_daemon.server.middlewares import front_door
 from maestro_daemon.server.paths import websocket_routes
 
@@ -91,7 +91,7 @@ async def edge(
     *,
     access: Access | None = None,
     configure: Callable[[web.Application], None] | None = None,
-    **runner_options: Any,
+    **bounds: Any,
 ) -> AsyncIterator[Edge]:
     """Serve `routes` behind all that stands around every handler."""
     app = web.Application(middlewares=[front_door((access or Access({})).admitted)])
@@ -99,7 +99,7 @@ async def edge(
     app.add_routes(routes)
     if configure is not None:
         configure(app)
-    runner = ConnectionRunner(app, **runner_options)
+    runner = ConnectionRunner(app, Bounds(**bounds))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +37,12 @@ class RawClient:
         """Read until the server closes."""
         while piece := await self._reader.read(65536):
             self.body += piece
+        return self.body
+
+    async def read_all_that_comes(self) -> bytes:
+        """Read until the server closes, be it in the middle."""
+        with suppress(ConnectionError):
+            await self.read_all()
         return self.body
 
     def listen(self) -> None:
