@@ -23,6 +23,7 @@ _LAST_WORDS: Final = 1.0
 
 async def soon(happening: Awaitable[T], wants: str, section: str) -> T:
     """What `happening` gives. Raises `Breach` if it hangs: `wants` is what should have happened."""
+    __tracebackhide__ = True
     patience = PATIENCE.get()
     bound = asyncio.timeout(patience)
     try:
@@ -36,10 +37,12 @@ async def soon(happening: Awaitable[T], wants: str, section: str) -> T:
 
 def run(check: Coroutine[Any, Any, None], patience: float) -> None:
     """Run a check on a new loop; tasks that do not end are left behind. `patience` is what `soon` has."""
+    __tracebackhide__ = True
     copy_context().run(_run, check, patience)
 
 
 def _run(check: Coroutine[Any, Any, None], patience: float) -> None:
+    __tracebackhide__ = True
     PATIENCE.set(patience)
     loop = asyncio.new_event_loop()
     # What ends with the loop is told by the checks themselves, where it is against the contract.
@@ -54,6 +57,7 @@ def _run(check: Coroutine[Any, Any, None], patience: float) -> None:
 
 
 async def _bounded(check: Coroutine[Any, Any, None]) -> None:
+    __tracebackhide__ = True
     task = asyncio.ensure_future(check)
     longest = _LONGEST * PATIENCE.get()
     done, _ = await asyncio.wait({task}, timeout=longest)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Final
+
+for _needed in ("blockbuster", "openai", "pytest"):
+    if find_spec(_needed) is None:
+        raise ImportError(
+            f"maestro_daemon.testing needs {_needed}: install it with: pip install 'maestro-daemon[testing]'"
+        )
 
 PAGE: Final = "docs/plugins.md"
 

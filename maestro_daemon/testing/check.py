@@ -59,6 +59,7 @@ def check(
 
 
 async def _bench(subject: Subject, folder: Path, method: Callable[..., Awaitable[None]], given: Any) -> None:
+    __tracebackhide__ = True
     async with subject.stage() as stage:
         with overheard() as log:
             await method(subject, Bench(subject.author(stage), stage, log, folder), **given)

@@ -67,6 +67,8 @@ async def course(bench: Bench, provider: Provider) -> list[str]:
     for stalls in (Stalls(None), Stalls(()), Stalls(("Hel",))):
         with suppress(Inapplicable):
             await _left(bench, provider, stalls)
+    with suppress(Inapplicable):
+        await hear(provider, bench.request(bench.play(_SCENARIOS[0])))  # a connection that may be kept
     said += _abilities(provider, bench.model)
     return said
 

@@ -103,6 +103,7 @@ class LeavingChecks:
             bench.play(Answers(("Hi",)))
             async with bench.opened() as provider:
                 await course(bench, provider)
+            del provider  # what it alone holds is to be seen going
             found = await left.found(bench.stage)
         if found:
             wants = "that nothing is left open once aclose() returned: close what you open, await your tasks"

@@ -35,9 +35,9 @@ class Leftovers:
             async with asyncio.timeout(min(_PATIENCE, PATIENCE.get())):
                 while self._open_tasks() or _connections(stage):  # noqa: ASYNC110  (nothing tells of them)
                     await asyncio.sleep(0.002)
+        connections = _connections(stage)
         gc.collect()
         await asyncio.sleep(0)
-        connections = _connections(stage)
         left = [f"the task {task.get_name()!r} ({_where(task)}) still runs" for task in self._open_tasks()]
         if connections:
             left.append(f"{connections} connection(s) to the upstream are still open")

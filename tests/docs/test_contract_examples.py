@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 from maestro_daemon.testing import ProviderContract
 from tests.docs.test_plugin_examples import ACME, MORSE, PAGE, PARROT, ZENITH
-from tests.support.documents import block
+from tests.support.documents import ROOT, block
 from tests.testing.checks import every_check, run_check
 
 EXAMPLES = {
@@ -36,6 +39,24 @@ def contracts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ty
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield {name: getattr(import_module(f"keeps_{name}"), f"Test{name.capitalize()}") for name in EXAMPLES}
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(180)
+def test_mypy_is_content_with_the_page(tmp_path: Path) -> None:
+    for name in ("zenith", "morse", "parrot"):
+        module, test = EXAMPLES[name]
+        (tmp_path / f"maestro_{name}.py").write_text(module)
+        (tmp_path / f"test_{name}.py").write_text(test)
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", *tmp_path.glob("*.py")],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": f"{ROOT}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import aiohttp
+
 from maestro_daemon.testing import Stalls
 from tests.testing.right import Right, World
 from tests.testing.wrong import wrong
@@ -89,6 +91,13 @@ class DropsAGenerator(Right):
     async def pages(self) -> AsyncGenerator[int, None]:
         yield 1
         yield 2
+
+
+@wrong("test_nothing_is_left_open", "Unclosed client session", "leaving-and-ending")
+class LeavesASession(Right):
+    def __init__(self, name: str, options: Any) -> None:
+        super().__init__(name, options)
+        self.session = aiohttp.ClientSession()
 
 
 @wrong("test_nothing_is_left_open", "the process", "leaving-and-ending")
