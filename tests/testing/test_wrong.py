@@ -40,6 +40,7 @@ def test_a_fault_fails_its_check_with_a_message_that_says_what_is_wanted(
 
 
 @pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # one of them leaves what warns when it goes
 @each_wrong
 def test_a_fault_fails_no_other_check(fault: Wrong, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("_blockbuster").deactivate()  # what blocks is to fail one check, and not all
