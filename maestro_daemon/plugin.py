@@ -1,6 +1,7 @@
 """The one module that a plugin imports.
 
-Everything here is the contract with third parties; nothing else of the house is.
+Everything here is the contract with third parties, nothing else of the house is. docs/plugins.md describes
+every name, and says what a version (`API_VERSION`) promises.
 """
 
 from maestro_daemon.deltas import (
@@ -66,6 +67,7 @@ from maestro_daemon.providers.login import (
     LoginStep,
     Waiting,
 )
+from maestro_daemon.providers.needed_api import API_VERSION
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.providers.options import (
     BaseUrl,
@@ -92,12 +94,14 @@ from maestro_daemon.providers.secret import Secret
 from maestro_daemon.providers.state_directory import write_private
 from maestro_daemon.request import ResponseRequest, Timeouts
 from maestro_daemon.upstream.chat import ChatUpstream
+from maestro_daemon.upstream.compatible import CompatibleProvider
 from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.responses import CARRIED as CARRIED_HEADERS
 from maestro_daemon.upstream.responses import ResponsesUpstream
 from maestro_daemon.upstream.translated import DeltaReader, TranslatedUpstream, folded
 
 __all__ = [
+    "API_VERSION",
     "CARRIED_HEADERS",
     "Accepted",
     "Allowance",
@@ -111,6 +115,7 @@ __all__ = [
     "ChatMending",
     "ChatUpstream",
     "CodeShown",
+    "CompatibleProvider",
     "ConfigPath",
     "ConnectionLost",
     "CredentialsRefused",

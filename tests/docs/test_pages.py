@@ -162,6 +162,20 @@ def test_every_hook_is_described_with_its_signature() -> None:
         assert dict(said) == {key: value for key, value in annotations.items() if key != "return"}
 
 
+def test_the_table_of_names_is_that_of_the_contract() -> None:
+    """Nothing is exported that the page does not list, and nothing is listed that is gone."""
+    headings = [line[4:] for line in PLUGINS.read_text().splitlines() if line.startswith("### To ")]
+    listed = [name for heading in headings for row in rows(PLUGINS, heading) for name in names_in(row[0])]
+    assert sorted(listed) == sorted(plugin.__all__)
+    for name in listed:
+        assert hasattr(plugin, name), name
+
+
+def test_the_version_of_the_contract_is_the_one_that_is_told() -> None:
+    assert f"now `{plugin.API_VERSION}`" in PLUGINS.read_text()
+    assert f'maestro_api = "{plugin.API_VERSION}"' in blocks(PLUGINS, "python", holding="maestro_api")[0]
+
+
 def test_every_name_of_the_contract_that_is_described_is_exported() -> None:
     examples = re.findall(
         r"from maestro_daemon\.plugin import \(?([^)]*?)(?:\)|\n\n)", "\n".join(blocks(PLUGINS, "python"))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import collections.abc
+import inspect
 import json
 import subprocess
 import sys
 import tomllib
+import typing
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +17,13 @@ from typing import Any, Final
 
 import pytest
 
+from maestro_daemon import plugin
 from tests.support import chat, native
 from tests.support.command import Place
-from tests.support.documents import README, ROOT, block
+from tests.support.documents import README, ROOT, block, blocks
 from tests.support.fake_upstream import FakeUpstream, Reply, Stream
 from tests.support.house import parse_stream
+from tests.support.installed_plugin import installed
 
 PAGE: Final = ROOT / "docs" / "plugins.md"
 ACME: Final = block(README, "python", holding="AcmeProvider")
@@ -27,17 +32,8 @@ PROJECT: Final = block(README, "toml", holding="entry-points")
 ZENITH: Final = block(PAGE, "python", holding="ZenithProvider")
 MORSE: Final = block(PAGE, "python", holding="MorseProvider")
 PARROT: Final = block(PAGE, "python", holding="ParrotProvider")
+PROTOCOL: Final = block(PAGE, "python", holding="class Provider(Protocol)")
 LISTENER: Final = block(PAGE, "python", holding="maestro_response_finished")
-
-
-def installed(folder: Path, name: str, module: str) -> str:
-    """Lay the module out as an installed package with the entry point; the folder for ``PYTHONPATH``."""
-    distribution = folder / f"{name}-0.1.0.dist-info"
-    distribution.mkdir(parents=True)
-    (distribution / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-    (distribution / "entry_points.txt").write_text(f"[maestro_daemon]\n{name} = maestro_{name}\n")
-    (folder / f"maestro_{name}.py").write_text(module)
-    return str(folder)
 
 
 def post(url: str, **body: Any) -> bytes:
@@ -182,3 +178,27 @@ def test_the_listening_plugin_hears_and_has_its_command(place: Place, tmp_path: 
     assert place.run("hello", PYTHONPATH=package).stdout == "hello from a plugin\n"
     asked(place, '[providers.p]\nkind = "parrot"\n', "p/parrot-1", PYTHONPATH=f"{package}:{parrot}")
     assert (tmp_path / "told").read_text() == "{'': 4}"
+
+
+def test_the_protocol_of_the_page_is_that_of_the_contract() -> None:
+    page: dict[str, Any] = {**vars(plugin), **vars(typing), **vars(collections.abc)}
+    exec(PROTOCOL, page)
+    for method in ("models", "complete", "stream", "aclose"):
+        told, real = (
+            inspect.signature(getattr(each, method), eval_str=True, globals=page)
+            for each in (page["Provider"], plugin.Provider)
+        )
+        assert told == real, method
+
+
+def test_every_block_of_the_page_is_tried_somewhere() -> None:
+    """Here, in tests/packaging/test_plugins.py (In an afternoon), or in tests/testing (contracts)."""
+    page = PAGE.read_text()
+    afternoon = page[page.index("## In an afternoon") : page.index("## Three depths")]
+    here = {ZENITH, MORSE, PARROT, LISTENER, PROTOCOL}
+    for text in blocks(PAGE, "python"):
+        elsewhere = text in afternoon or "ProviderContract" in text or text.startswith("maestro_api = ")
+        assert elsewhere or text in here, text
+    for language in ("sh", "toml"):
+        for text in blocks(PAGE, language):
+            assert text in afternoon or "maestro-daemon[testing]" in text, text

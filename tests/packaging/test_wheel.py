@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import tarfile
 import urllib.request
 import venv
@@ -20,17 +19,6 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
-
-
-@pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The sdist and the wheel that was built from it, never from the tree."""
-    out = tmp_path_factory.mktemp("dist")
-    result = run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
-    assert result.returncode == 0, result.stdout + result.stderr
-    (sdist,) = out.glob("*.tar.gz")
-    (wheel,) = out.glob("*.whl")
-    return sdist, wheel
 
 
 @pytest.fixture(scope="module")
