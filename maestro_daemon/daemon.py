@@ -46,6 +46,7 @@ from maestro_daemon.service.status_line import status_line
 from maestro_daemon.service.supervised import Supervised
 from maestro_daemon.signals import Signals
 from maestro_daemon.succession import Succession
+from maestro_daemon.telemetry.exporting import traced
 
 __all__ = ["PortTaken", "Serving", "run"]
 
@@ -126,7 +127,10 @@ async def _lasting(
         _log.warning(exposure)
     if "access_log" not in {row.name for row in registry.rows}:
         registry.add(AccessLog(write), "access_log")
-    return Lasting(registry, config, issued=issued, allowances=allowances)
+    traces = await stack.enter_async_context(traced(os.environ))
+    if traces is not None:
+        registry.add(traces, "traces")
+    return Lasting(registry, config, issued=issued, allowances=allowances, tracing=traces)
 
 
 class Daemon:
@@ -142,7 +146,7 @@ class Daemon:
         handed: Sequence[HandedSocket] = (),
     ) -> None:
         self.succession = succession
-        self.handler = ResponsesHandler(succession.door, lasting.registry.hook)
+        self.handler = ResponsesHandler(succession.door, lasting.registry.hook, lasting.tracing)
         self._lasting = lasting
         self._health = HealthPages(lambda: succession.current.offer, lambda: succession.current.access)
         models = ModelsPage(lambda: succession.current.offer, self._client, created=int(time.time()))

@@ -22,6 +22,7 @@ from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Planner, Route, Target
 from maestro_daemon.routing.router import Router
+from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.routing.turns import Turns
 from maestro_daemon.server.access import Access, is_loopback
 from maestro_daemon.server.allowances import Allowances
@@ -36,7 +37,8 @@ _log: Final = structlog.get_logger(__name__)
 class Lasting:
     """What outlives every configuration: the plugins, what is known of targets, conversations and answers.
 
-    `issued` are the client keys beside those of the configuration, `allowances` what clients have used.
+    `issued` are the client keys beside those of the configuration, `allowances` what clients have used,
+    `tracing` who is told of what begins.
     """
 
     def __init__(
@@ -47,21 +49,29 @@ class Lasting:
         health: Health | None = None,
         issued: IssuedKeys | None = None,
         allowances: Allowances | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.registry = registry
         self.issued = IssuedKeys() if issued is None else issued
         self.allowances = Allowances() if allowances is None else allowances
+        self.tracing = tracing
         self.memory = Memory()
         self.affinity = Affinity()
         self.turns = Turns()
         self.deadlines = Deadlines()
         self.health = Health(config.breaker.rules()) if health is None else health
         self.budget = RetryBudget(config.breaker.budget())
+        self._trace(config)
 
     def follow(self, config: Config) -> None:
         """The rules of another configuration from now on; what is known stays."""
         self.health.follow(config.breaker.rules())
         self.budget.follow(config.breaker.budget())
+        self._trace(config)
+
+    def _trace(self, config: Config) -> None:
+        if self.tracing is not None:
+            self.tracing.follow({name: provider.kind for name, provider in config.providers.items()})
         self.turns.follow(config.routes)
 
 
@@ -116,6 +126,7 @@ class Generation:
             budget=lasting.budget,
             deadlines=lasting.deadlines,
             patience={name: each.patience for name, each in config.providers.items()},
+            tracing=lasting.tracing,
         )
         server = config.server
         self.access = Access(

@@ -22,6 +22,7 @@ from maestro_daemon.routing.health import Health
 from maestro_daemon.routing.memory import Memory
 from maestro_daemon.routing.plan import Plan, Target
 from maestro_daemon.routing.terms import Patience
+from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.routing.tries import Try
 
 _log: Final = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class Means:
     deadlines: Deadlines
     patience: Mapping[str, Patience]
     clock: Callable[[], float]
+    tracing: Tracing | None = None
 
 
 class Pursuit:

@@ -21,6 +21,7 @@ from maestro_daemon.routing.plan import Plan, Planner, Target
 from maestro_daemon.routing.pursuit import Means, Notices, Progress, Pursuit
 from maestro_daemon.routing.stream import ResponseStream
 from maestro_daemon.routing.terms import Patience
+from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.routing.tries import Try
 
 __all__ = ["Completed", "Notices", "Progress", "ResponseStream", "Router"]
@@ -32,7 +33,7 @@ class Router:
     """Drives providers' `complete` and `stream` over the targets of a plan.
 
     `health`, `budget` and `deadlines` outlive the router, as does `memory`. `patience` says by providers'
-    names how long their answers may take. `clock` gives seconds.
+    names how long their answers may take. `clock` gives seconds; `tracing` is told of what begins.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Router:
         deadlines: Deadlines | None = None,
         patience: Mapping[str, Patience] = _NOBODYS,
         clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing | None = None,
     ) -> None:
         self._planner = planner
         self._means = Means(
@@ -56,6 +58,7 @@ class Router:
             Deadlines() if deadlines is None else deadlines,
             patience,
             clock,
+            tracing,
         )
 
     async def complete(self, request: ResponseRequest, progress: Progress) -> Completed:

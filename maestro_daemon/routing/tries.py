@@ -94,6 +94,9 @@ class Try:
         timeouts = pursuit.plan.route.terms.timeouts
         if timeouts is not None:
             made.request.timeouts = timeouts
+        tracing = pursuit.means.tracing
+        if tracing is not None:
+            made.request.headers = tracing.attempt_begins(pursuit.request, self.attempt)
         return made.request
 
     @property

@@ -18,6 +18,7 @@ from maestro_daemon.providers.notices import Outcome
 from maestro_daemon.providers.registry import Notices
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.router import Progress
+from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.server.access import CLIENT
 from maestro_daemon.server.body import read_body
 from maestro_daemon.server.connections import EventStream
@@ -56,8 +57,9 @@ class ResponsesHandler:
     Each is served to its end by the front that `door` leads to when it comes.
     """
 
-    def __init__(self, door: Door, notices: Notices) -> None:
+    def __init__(self, door: Door, notices: Notices, tracing: Tracing | None = None) -> None:
         self._door = door
+        self._tracing = tracing
         self._notices = notices
         self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call each time
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -110,6 +112,8 @@ class ResponsesHandler:
                 client=client,
                 request_id=request_id_of(request),
             )
+            if self._tracing is not None:
+                self._tracing.request_begins(wanted, time.monotonic() - began)
             if visit is not None:
                 visit.begin(wanted)
             wanted.deadline = deadline(request.headers)

@@ -18,6 +18,7 @@ from maestro_daemon.daemon import Daemon
 from maestro_daemon.generation import Generation, Lasting
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.routing.health import Health
+from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.server.allowances import Allowances
 from maestro_daemon.server.issued_keys import IssuedKeys
 from maestro_daemon.succession import Succession
@@ -108,6 +109,7 @@ async def standing(
     plugins: Mapping[str, object] | None = None,
     health: type[Health] = Health,
     wall: Callable[[], float] = time.time,
+    tracing: Tracing | None = None,
     **environ: str,
 ) -> AsyncIterator[Standing]:
     """Serve the TOML `text` from a private file in `folder`; `plugins` are loaded beside those installed."""
@@ -128,7 +130,12 @@ async def standing(
     issued = await asyncio.to_thread(IssuedKeys.read, folder / "state")
     allowances = Allowances(folder / "state", wall=wall)
     lasting = Lasting(
-        registry, first, health=health(first.breaker.rules()), issued=issued, allowances=allowances
+        registry,
+        first,
+        health=health(first.breaker.rules()),
+        issued=issued,
+        allowances=allowances,
+        tracing=tracing,
     )
     async with allowances, Succession(first, lasting) as succession:
         daemon = Daemon(succession, lasting, lambda path: read(path or file, registry, environ))
