@@ -20,12 +20,14 @@ each_wrong = pytest.mark.parametrize("fault", EVERY, ids=[each.name for each in 
 
 
 @pytest.fixture(autouse=True)
-def _ends_children() -> Iterator[None]:
+def _ends_what_is_left() -> Iterator[None]:
     yield
     for child in wrong_ends.CHILDREN:
         child.kill()
         child.wait()
     wrong_ends.CHILDREN.clear()
+    for session in tuple(wrong_ends.SESSIONS):
+        session.detach()
 
 
 @each_wrong

@@ -6,12 +6,16 @@ import asyncio
 import subprocess
 from collections.abc import AsyncGenerator
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 
 from maestro_daemon.testing import Stalls
 from tests.testing.right import Right, World
 from tests.testing.wrong import wrong
+
+SESSIONS: WeakSet[aiohttp.ClientSession] = WeakSet()
+"""Sessions that nobody closed, and that nobody has missed yet."""
 
 CHILDREN: list[subprocess.Popen[bytes]] = []
 """Processes that nobody else ends."""
@@ -98,6 +102,7 @@ class LeavesASession(Right):
     def __init__(self, name: str, options: Any) -> None:
         super().__init__(name, options)
         self.session = aiohttp.ClientSession()
+        SESSIONS.add(self.session)
 
 
 @wrong("test_nothing_is_left_open", "the process", "leaving-and-ending")
