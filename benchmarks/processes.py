@@ -118,8 +118,15 @@ async def start_bare_proxy(folder: Path, upstream: Measured) -> Measured:
     return await start("bare proxy", command, port, "/v1/models", log=folder / "bare_proxy.log")
 
 
-async def start_daemon(folder: Path, upstream: Measured, profile: Path | None = None) -> Measured:
-    """The daemon as a user runs it, with a native and a translated provider; under cProfile if asked."""
+async def start_daemon(
+    folder: Path, upstream: Measured, profile: Path | None = None, *, server: str = "", more: str = ""
+) -> Measured:
+    """The daemon as a user runs it, with a native and a translated provider; under cProfile if asked.
+
+    `server` are more keys of ``[server]`` and `more` further tables of its configuration, which is
+    ``maestro-PORT.toml`` in `folder`; its control socket is in
+    ``runtime-PORT/maestro-daemon``.
+    """
     port = free_port()
     config = folder / f"maestro-{port}.toml"
     config.touch(mode=0o600)
@@ -127,7 +134,7 @@ async def start_daemon(folder: Path, upstream: Measured, profile: Path | None = 
         f"""
 [server]
 port = {port}
-
+{server}
 [providers.native]
 kind = "openai"
 base_url = "http://127.0.0.1:{upstream.port}/v1"
@@ -136,7 +143,7 @@ api_key = "sk-benchmark"
 [providers.chat]
 kind = "local"
 base_url = "http://127.0.0.1:{upstream.port}/v1"
-"""
+{more}"""
     )
     script = Path(sys.executable).with_name("maestro-daemon")
     measuring: list[str | Path] = [sys.executable, "-m", "cProfile", "-o", profile] if profile else []

@@ -61,7 +61,7 @@ class Allowances:
     async def __aenter__(self) -> Self:
         if self.file is not None:
             self._take(await asyncio.to_thread(_read, self.file))
-            self._keeping = asyncio.create_task(self._keep(self.file), name="usage of clients")
+            self._keeping = asyncio.create_task(self._keep(self.file), name="client usage")
         return self
 
     async def __aexit__(self, *_: object) -> None:
