@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from maestro_daemon.testing.held_port import held_port, shared_socket
+
 
 class Act:
     """A step that is no bytes."""
@@ -88,7 +90,7 @@ class RawUpstream:
 
     def listen(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Take connections at `port` of 127.0.0.1, which may be held by a socket of its own (`held_port`)."""
-        self._listening = sock = _shared_socket(port)
+        self._listening = sock = shared_socket(port)
         sock.setblocking(False)
         sock.listen(100)
         asyncio.get_running_loop().add_reader(sock, self._accept, sock, tls)
@@ -208,20 +210,6 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
         if line.startswith(b"content-length:"):
             length = int(line.partition(b":")[2])
     return head + await reader.readexactly(length)
-
-
-def _shared_socket(port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", port))
-    return sock
-
-
-@contextmanager
-def held_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that nobody else gets; whoever connects is refused unless somebody listens."""
-    with _shared_socket(0) as held:
-        yield held.getsockname()[1]
 
 
 @asynccontextmanager

@@ -561,3 +561,18 @@ async def test_no_error_of_an_exchange_repeats_its_credentials() -> None:
         error = error.__cause__ or error.__context__
     assert len(seen) > 1
     assert not [each for each in seen if "s3cr3t" in each]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], [STREAM_HEAD], [STREAM_HEAD, chunks([b"data: {}\n\n"], end=False)]],
+    ids=["nothing", "head", "some"],
+)
+async def test_an_answer_under_way_ends_as_its_upstream_is_closed(said: Sequence[Step]) -> None:
+    async with raw_upstream([READ, *said, SILENCE]) as raw, http(raw.url) as upstream:
+        asking = asyncio.create_task(failure(upstream))
+        while not raw.requests:  # noqa: ASYNC110  (nothing in there is made to be waited for)
+            await asyncio.sleep(0)
+        await upstream.aclose()
+        assert isinstance(await asking, UpstreamBroken | UpstreamUnreachable)
+        await raw.left.get()
