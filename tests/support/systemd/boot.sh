@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# A throw-away host whose PID 1 is a real systemd: boot.sh FOLDER SHARED ...
+#
+# Namespaces over a copy-on-write overlay of this machine's own root: what is written in there is gone with it. Only the
+# folders SHARED are the real ones, at the same paths; the network is this machine's own. FOLDER is for its own use.
+# When it has booted, "PID N" is printed: the process of systemd, whose namespaces commands can enter. The end of
+# stdin ends it. Needs root, unshare and systemd.
+set -euo pipefail
+box=$1
+shift
+export BOX=$box
+
+cat >"$box/init" <<'INIT'
+set -e
+mount --make-rprivate /
+mount -t tmpfs -o size=4g tmpfs "$BOX/scratch"
+mkdir "$BOX/scratch/upper" "$BOX/scratch/work"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$BOX/scratch/upper,workdir=$BOX/scratch/work" "$BOX/root"
+cd "$BOX/root"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs tmpfs run
+mount -t tmpfs -o mode=1777 tmpfs tmp
+for shared in "$@"; do
+  mkdir -p ".$shared"
+  mount --bind "$shared" ".$shared"
+done
+cat >etc/systemd/system/box.target <<TARGET
+[Unit]
+Description=Throw-away test host
+Requires=sysinit.target
+Wants=dbus.socket systemd-journald.service
+After=sysinit.target
+AllowIsolate=yes
+TARGET
+# Hardware and this machine's own services stay outside.
+for unit in systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket \
+  systemd-udev-trigger.service systemd-modules-load.service systemd-sysctl.service systemd-binfmt.service \
+  proc-sys-fs-binfmt_misc.automount systemd-remount-fs.service systemd-tmpfiles-setup-dev.service \
+  systemd-random-seed.service systemd-hwdb-update.service dev-hugepages.mount dev-mqueue.mount \
+  sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount \
+  systemd-timesyncd.service systemd-journald-audit.socket tmp.mount; do
+  ln -sf /dev/null "etc/systemd/system/$unit"
+done
+mkdir -p old
+pivot_root . old
+umount -l /old
+# As a booted machine has it: without this the credentials of a service do not reach it.
+mount --make-rshared /
+exec env -i PATH="$PATH" container=test-box /lib/systemd/systemd --system --unit=box.target \
+  --log-target=console --show-status=0
+INIT
+
+mkdir "$box/scratch" "$box/root"
+setsid unshare --mount --pid --cgroup --ipc --uts --fork --mount-proc \
+  bash "$box/init" "$@" >"$box/boot.log" 2>&1 </dev/null &
+launcher=$!
+systemd=
+cleanup() {
+  [[ -z $systemd ]] || kill -KILL "$systemd" 2>/dev/null || true
+  wait "$launcher" 2>/dev/null || true
+}
+trap cleanup EXIT
+
+for _ in $(seq 300); do
+  systemd=$(pgrep -P "$launcher" | head -n 1 || true)
+  if [[ -n $systemd && $(cat "/proc/$systemd/comm" 2>/dev/null) == systemd ]]; then
+    state=$(nsenter -t "$systemd" -m -p -C -i -u systemctl is-system-running 2>/dev/null || true)
+    [[ $state == running || $state == degraded ]] && break
+  fi
+  kill -0 "$launcher" 2>/dev/null || break
+  sleep 0.1
+done
+if [[ ${state:-} != running && ${state:-} != degraded ]]; then
+  echo "the host did not boot (state: ${state:-none}):" >&2
+  tail -n 20 "$box/boot.log" >&2
+  exit 1
+fi
+nsenter -t "$systemd" -m -p -C -i -u systemctl log-target journal
+echo "PID $systemd"
+cat >/dev/null
