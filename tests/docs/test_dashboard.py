@@ -11,10 +11,12 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import native
+from tests.support.documents import rows
 from tests.support.fake_upstream import FakeUpstream, Stream, refusal
 from tests.support.standing import SERVER, provider, route, standing
 
 TEXT = (Path(__file__).parents[2] / "docs" / "grafana-dashboard.json").read_text()
+OPERATIONS = rows(Path(__file__).parents[2] / "docs" / "operations.md", "Metrics")
 NAME = re.compile(r"\b(?:maestro|process)_[a-z_]+\b")
 _LABELS = re.compile(r"by \(([^)]*)\)|\{\{(\w+)\}\}|(\w+)(?:=|!=|=~|!~)\"")
 
@@ -88,3 +90,18 @@ def test_panels_stand_beside_each_other_and_have_names_of_their_own() -> None:
         assert not cells & taken
         taken |= cells
         assert at["x"] + at["w"] <= 24
+
+
+async def test_the_page_describes_every_metric_with_its_labels(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    there = await samples(tmp_path, upstream)
+    described: dict[str, set[str]] = {}
+    for row in OPERATIONS:
+        for name in re.findall(r"`(maestro_[a-z_]+)`", row[0]):
+            described[name] = set(re.findall(r"`([a-z_]+)`", row[1]))
+    shown: dict[str, set[str]] = {}
+    for name, labels in there.items():
+        if name.startswith("maestro_"):
+            shown.setdefault(re.sub("_(bucket|sum|count)$", "", name), set()).update(labels - {"le"})
+    assert described == shown

@@ -17,6 +17,7 @@ from maestro_daemon.config.tables import (
     BreakerOptions,
     ClientOptions,
     ConfigFile,
+    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
@@ -89,6 +90,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "`[providers.NAME]`": (ProviderTable, OpenAIOptions, LocalOptions),
     "`[routes.NAME]`": (RouteOptions,),
     "`[breaker]`": (BreakerOptions,),
+    "`[metrics]`": (MetricsOptions,),
     "`[plugins]`": (PluginsOptions,),
 }
 
