@@ -21,6 +21,7 @@ from maestro_daemon.testing.response_oracle import check_response
 from maestro_daemon.testing.scenarios import Answers, Stalls, ToolCall
 
 TEXT: Final = Answers(("Hel", "lo, ", "wörld ", "🌍!"), tokens=(23, 5))
+CUT_UP: Final = Answers(("Grüße, ", "世界! ", "🌍🌎🌏 ", "ёлки"), bytes_at_once=37)
 THOUGHT: Final = Answers(("Four.",), thought="Two and two.")
 SHORT: Final = Answers(("Once upon", " a time"), finish="length")
 CALLS: Final = Answers(
@@ -84,8 +85,8 @@ class AnswerChecks:
     @check
     async def test_an_answer_may_arrive_in_pieces_of_any_size(self, bench: Bench) -> None:
         """The network cuts where it likes, also within a character."""
-        final = judged(await bench.heard(Answers(TEXT.pieces, bytes_at_once=7)))
-        _compare_text(bench, final, TEXT.text, "streams")
+        final = judged(await bench.heard(CUT_UP))
+        _compare_text(bench, final, CUT_UP.text, "streams")
 
     @pytest.mark.parametrize("answer", [TEXT, CALLS, SHORT], ids=["text", "calls", "short"])
     @check

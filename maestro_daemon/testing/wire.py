@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -36,6 +37,16 @@ JUNK: Final[tuple[Any, ...]] = (None, 7, "a model", [], {}, {"id": None}, {"id":
 """Entries of a list of models that are none."""
 
 _PAGE: Final = b"<!doctype html><title>Welcome</title><h1>It works!</h1>"
+
+
+def _in_utf8(record: bytes) -> bytes:
+    """The record with its JSON as most servers write it, characters unescaped, so that they can be cut."""
+    head, mark, data = record.partition(b"data: ")
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return record
+    return head + mark + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
 
 
 class Wire(ABC):
@@ -155,7 +166,7 @@ class Wire(ABC):
         size = answer.bytes_at_once
         if size is None:
             return [step for record in records for step in (record, TURN)]
-        written = b"".join(records)
+        written = b"".join(map(_in_utf8, records))
         pieces = [written[place : place + size] for place in range(0, len(written), size)]
         return [step for piece in pieces for step in (piece, TURN)]
 
