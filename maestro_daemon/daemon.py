@@ -35,6 +35,7 @@ from maestro_daemon.server.access import check_exposure
 from maestro_daemon.server.admin import admin_routes
 from maestro_daemon.server.allowances import Allowances
 from maestro_daemon.server.app import make_app
+from maestro_daemon.server.body_log import WriteBody, write_body_by_structlog
 from maestro_daemon.server.client import Client
 from maestro_daemon.server.health import HealthPages
 from maestro_daemon.server.issued_keys import IssuedKeys
@@ -73,6 +74,7 @@ async def run(
     ready: Callable[[Serving], None],
     socket_path: Path | None = None,
     write: Write = write_by_structlog,
+    write_body: WriteBody = write_body_by_structlog,
     supervised: Supervised | None = None,
     handed: Sequence[HandedSocket] = (),
 ) -> None:
@@ -80,8 +82,9 @@ async def run(
 
     `read` reads the configuration for that. `ready` is called when the daemon listens. `socket_path` is the
     control socket's place; None looks for the usual one, and does without if another daemon has it. `write`
-    takes the access log's lines. `supervised` is who is told of it all. With `handed` sockets it listens on
-    these and on no address of the configuration's own. Raises `ConfigInvalid`, `PortTaken`, `ControlRefused`.
+    takes the access log's lines, `write_body` the bodies that a route wants logged. `supervised` is who is
+    told of it all. With `handed` sockets it listens on these and on no address of the configuration's own.
+    Raises `ConfigInvalid`, `PortTaken`, `ControlRefused`.
     """
     supervised = supervised or Supervised()
     config = placed(config, handed)
@@ -90,7 +93,7 @@ async def run(
         async with contextlib.AsyncExitStack() as stack:
             ending = await stack.enter_async_context(contextlib.AsyncExitStack())
             stack.enter_context(LoopWatch(registry.owner, registry.conduct))
-            lasting = await _lasting(stack, config, registry, write)
+            lasting = await _lasting(stack, config, registry, write, write_body)
             succession = await stack.enter_async_context(Succession(config, lasting))
             reread = lambda path: placed(read(path), handed)  # noqa: E731
             daemon = Daemon(succession, lasting, reread, supervised=supervised, handed=handed)
@@ -115,7 +118,11 @@ async def run(
 
 
 async def _lasting(
-    stack: contextlib.AsyncExitStack, config: Config, registry: Registry, write: Write
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    registry: Registry,
+    write: Write,
+    write_body: WriteBody,
 ) -> Lasting:
     """What lasts as long as the process; what of it is kept on disk is kept until `stack` is closed."""
     issued = await asyncio.to_thread(IssuedKeys.read, default_path())
@@ -130,7 +137,9 @@ async def _lasting(
     traces = await stack.enter_async_context(traced(os.environ))
     if traces is not None:
         registry.add(traces, "traces")
-    return Lasting(registry, config, issued=issued, allowances=allowances, tracing=traces)
+    return Lasting(
+        registry, config, issued=issued, allowances=allowances, tracing=traces, write_body=write_body
+    )
 
 
 class Daemon:

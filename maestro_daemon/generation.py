@@ -26,6 +26,7 @@ from maestro_daemon.routing.tracing import Tracing
 from maestro_daemon.routing.turns import Turns
 from maestro_daemon.server.access import Access, is_loopback
 from maestro_daemon.server.allowances import Allowances
+from maestro_daemon.server.body_log import BodyLog, WriteBody, write_body_by_structlog
 from maestro_daemon.server.front import Front, Limits
 from maestro_daemon.server.issued_keys import IssuedKeys
 from maestro_daemon.server.offer import Offer
@@ -38,7 +39,7 @@ class Lasting:
     """What outlives every configuration: the plugins, what is known of targets, conversations and answers.
 
     `issued` are the client keys beside those of the configuration, `allowances` what clients have used,
-    `tracing` who is told of what begins.
+    `tracing` who is told of what begins, `write_body` takes the bodies that a route wants logged.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Lasting:
         issued: IssuedKeys | None = None,
         allowances: Allowances | None = None,
         tracing: Tracing | None = None,
+        write_body: WriteBody = write_body_by_structlog,
     ) -> None:
         self.registry = registry
+        self.write_body = write_body
         self.issued = IssuedKeys() if issued is None else issued
         self.allowances = Allowances() if allowances is None else allowances
         self.tracing = tracing
@@ -143,7 +146,7 @@ class Generation:
             keepalive=server.keepalive,
             send_timeout=server.send_timeout,
         )
-        self.front = Front(router, self.access, limits)
+        self.front = Front(router, self.access, limits, _bodies(config, lasting.write_body))
         self.offer = Offer(
             list(self.providers),
             {
@@ -167,6 +170,14 @@ class Generation:
         server = self.config.server
         longest = max((total for total in totals if total is not None), default=0.0)
         return longest + server.body_timeout + server.send_timeout + _LAST_WORDS
+
+
+def _bodies(config: Config, write: WriteBody) -> BodyLog | None:
+    routes = [name for name, route in config.routes.items() if route.log_bodies]
+    if not routes:
+        return None
+    _log.warning("prompts and outputs of these routes are logged (log_bodies)", routes=routes)
+    return BodyLog(routes, write)
 
 
 def _kept(config: Config, before: Generation | None, name: str) -> Provider | None:

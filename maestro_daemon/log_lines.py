@@ -17,6 +17,8 @@ from maestro_daemon.service import journal
 Render = Callable[[Mapping[str, Any]], bytes]
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _IDENTIFIER: Final = b"maestro-daemon"
+_ONLY_FIELDS: Final = frozenset({"event", "body"})
+"""What the text of an entry does not repeat."""
 
 
 def complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
@@ -76,7 +78,9 @@ def render_entry(line: Mapping[str, Any]) -> bytes:
     level, trace = fields.pop("level"), fields.pop("traceback", "")
     words = [_plain(str(fields["event"]), quote=False)]
     words += [
-        f"{name}={_plain(value)}" for name, value in fields.items() if value is not None and name != "event"
+        f"{name}={_plain(value)}"
+        for name, value in fields.items()
+        if value is not None and name not in _ONLY_FIELDS
     ]
     return journal.entry(level, " ".join(words) + _plain_lines(trace), fields, _IDENTIFIER)
 

@@ -13,10 +13,11 @@ from typing import Final
 from maestro_daemon.service.journal import Journal
 
 _QUEUE_LINES: Final = 2000
+_MOST_UNMADE: Final = 64
 _GATHER: Final = 0.02  # seconds
 
 Line = bytes | Callable[[], bytes]
-"""A line without its end, or what makes it, called in the writer's thread."""
+"""A line without its end, or what makes a long one, called in the writer's thread."""
 
 
 class QueuedWriter:
@@ -34,6 +35,7 @@ class QueuedWriter:
         self._lines: collections.deque[Line] = collections.deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._unmade = self._made = 0
         self._dropped = 0
         self._said = 0
         self._closed = False
@@ -42,9 +44,12 @@ class QueuedWriter:
 
     def put(self, line: Line) -> None:
         """Queue one line, or count it as dropped."""
-        if self._closed or len(self._lines) >= _QUEUE_LINES:
+        unmade = callable(line)
+        too_many = unmade and self._unmade - self._made >= _MOST_UNMADE
+        if self._closed or too_many or len(self._lines) >= _QUEUE_LINES:
             self._dropped += 1
             return
+        self._unmade += unmade
         self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
@@ -65,7 +70,12 @@ class QueuedWriter:
             lines = []
             while self._lines:
                 line = self._lines.popleft()
-                lines.append(line if isinstance(line, bytes) else line())
+                if isinstance(line, bytes):
+                    lines.append(line)
+                    continue
+                self._made += 1  # here alone, as the other count is kept by who puts lines alone
+                with contextlib.suppress(Exception):  # one line less, and the thread lives
+                    lines.append(line())
             if dropped := self._dropped - self._said:
                 self._said += dropped
                 lines.insert(0, self._report(dropped))

@@ -35,9 +35,11 @@ class Logs:
         redaction: Redaction,
         bridge: logging.Handler,
         finish: Callable[[Any, str, MutableMapping[str, Any]], bytes],
+        render: Render,
         number: int,
     ) -> None:
         self._writer = writer
+        self._render = render
         self._finish = finish
         self._number = number
         self._redaction = redaction
@@ -51,6 +53,18 @@ class Logs:
         """
         if _NUMBERS[level] >= self._number:
             self._writer.put(self._finish(None, level, {**fields, "event": event}))
+
+    def write_body(self, event: str, fields: Mapping[str, Any], body: bytes) -> None:
+        """One line at info with a `body` of any length, made by the writer's thread. Never raises."""
+        if self._number > logging.INFO:
+            return
+        line = complete({**fields, "event": event}, "info")
+
+        def made() -> bytes:
+            text = self._redaction.of_text(body.decode("utf-8", "replace"))
+            return self._render({**self._redaction.of_fields(line), "body": text})
+
+        self._writer.put(made)
 
     def keep_out(self, secrets: Iterable[Secret]) -> None:
         """Never let the values of these secrets into a line again, wherever they turn up."""
@@ -103,7 +117,7 @@ def configure(
         cache_logger_on_first_use=for_good,
     )
     bridge = _Bridge(writer, finish)
-    logs = Logs(writer, redaction, bridge, finish, number)
+    logs = Logs(writer, redaction, bridge, finish, render, number)
     root = logging.getLogger()
     root.addHandler(bridge)
     root.setLevel(logging.DEBUG if number <= logging.DEBUG else max(number, _LIBRARY_LEVEL))

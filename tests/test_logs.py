@@ -310,3 +310,40 @@ def test_closing_gives_the_standard_library_back(pipe: Pipe) -> None:
     logs.configure(descriptor=pipe.write_end).close()
     assert (root.level, list(root.handlers)) == before
     pipe.text()
+
+
+def test_a_body_is_written_whole_and_without_secrets(pipe: Pipe) -> None:
+    configured = logs.configure(descriptor=pipe.write_end)
+    configured.keep_out([Secret("hunter22hunter22")])
+    body = b'{"input": "' + b"x" * 100_000 + b' hunter22hunter22 sk-abcdefgh12345678"}'
+    configured.write_body("request body", {"request_id": "req_1"}, body)
+    configured.write_body("request body", {}, b"\xff\xd8 cut in a character \xe2\x82")
+    configured.close()
+    first, second = pipe.lines()
+    assert (first["event"], first["request_id"], first["level"]) == ("request body", "req_1", "info")
+    assert first["body"] == '{"input": "' + "x" * 100_000 + ' *** ***"}'
+    assert "cut in a character" in second["body"]
+
+
+def test_bodies_are_not_written_above_info(pipe: Pipe) -> None:
+    configured = logs.configure(descriptor=pipe.write_end, level="warning")
+    configured.write_body("request body", {}, b"{}")
+    configured.close()
+    assert pipe.text() == ""
+
+
+def test_few_bodies_wait_and_what_is_lost_is_said(pipe: Pipe) -> None:
+    fcntl.fcntl(pipe.write_end, fcntl.F_SETPIPE_SZ, 4096)
+    configured = logs.configure(descriptor=pipe.write_end)
+    for _ in range(500):
+        configured.write_body("request body", {}, b"x" * 10_000)
+    lines: list[list[dict[str, Any]]] = []
+    reader = threading.Thread(target=lambda: lines.append(read_until_closed(pipe.read_end)))
+    reader.start()
+    configured.close()
+    os.close(pipe.write_end)
+    reader.join()
+    written = [line for line in lines[0] if line["event"] == "request body"]
+    lost = sum(line["count"] for line in lines[0] if line["event"] == "log lines dropped")
+    assert lost > 0
+    assert len(written) + lost == 500

@@ -133,6 +133,7 @@ async def _serve(
             ready=ready,
             socket_path=socket_path,
             write=logs.write,
+            write_body=logs.write_body,
             supervised=supervised,
             handed=handed,
         )

@@ -240,6 +240,9 @@ class RouteOptions(Table):
     """Ask a second target when the first is slower to begin than 95 % of the route's answers were. The first
     output wins, the other request is dropped; both may cost."""
 
+    log_bodies: bool = False
+    """Log requests and answers of this route: everything that is said, keys left out."""
+
     connect_timeout: Annotated[Timeout | None, Field(examples=["5s"])] = None
     """Instead of the providers' own: how long a connection may take to be made."""
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from maestro_daemon.routing.router import Router
 from maestro_daemon.server.access import Access
+from maestro_daemon.server.body_log import BodyLog
 from maestro_daemon.ticker import Ticker
 
 
@@ -27,9 +28,10 @@ class Limits:
 class Front:
     """What one configuration says of requests. Who is served by it enters, and leaves at the end."""
 
-    __slots__ = ("_in_flight", "_left", "access", "limits", "router", "ticker")
+    __slots__ = ("_in_flight", "_left", "access", "bodies", "limits", "router", "ticker")
 
-    def __init__(self, router: Router, access: Access, limits: Limits) -> None:
+    def __init__(self, router: Router, access: Access, limits: Limits, bodies: BodyLog | None = None) -> None:
+        self.bodies = bodies
         self.router = router
         self.access = access
         self.limits = limits

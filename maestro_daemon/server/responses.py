@@ -116,6 +116,8 @@ class ResponsesHandler:
                 self._tracing.request_begins(wanted, time.monotonic() - began)
             if visit is not None:
                 visit.begin(wanted)
+            if front.bodies is not None:
+                front.bodies.asked(wanted)
             wanted.deadline = deadline(request.headers)
             # A handler runs in a task, and so in a context, of its own: nothing has to be unbound.
             structlog.contextvars.bind_contextvars(request_id=wanted.request_id, model=wanted.asked_model)
@@ -175,6 +177,8 @@ class ResponsesHandler:
         completed = await front.router.complete(wanted, progress)
         outcome.status = str(completed.response.get("status", "completed"))
         outcome.usage = _usage(completed.response)
+        if front.bodies is not None:
+            front.bodies.answered(wanted, completed.response)
         headers = passed_back(completed.headers, asked_model=wanted.asked_model)
         if visit is not None:
             visit.tell(headers)
@@ -254,6 +258,8 @@ class ResponsesHandler:
                 writer.send_raw(sse.DONE)
                 outcome.status = str(guard.response.get("status"))
                 outcome.usage = _usage(guard.response)
+                if front.bodies is not None:
+                    front.bodies.answered(wanted, guard.response)
                 stream.settle(guard.response, guard.upstream_id)
         return response
 
