@@ -21,7 +21,7 @@ from maestro_daemon.testing.response_oracle import check_response
 from maestro_daemon.testing.scenarios import Answers, Stalls, ToolCall
 
 TEXT: Final = Answers(("Hel", "lo, ", "wörld ", "🌍!"), tokens=(23, 5))
-CUT_UP: Final = Answers(("Grüße, ", "世界! ", "🌍🌎🌏 ", "ёлки"), bytes_at_once=37)
+CUT_UP: Final = Answers(("Grüße, ", "世界! ", "🌍🌎🌏 ", "ёлки"), bytes_at_once=29)
 THOUGHT: Final = Answers(("Four.",), thought="Two and two.")
 SHORT: Final = Answers(("Once upon", " a time"), finish="length")
 CALLS: Final = Answers(

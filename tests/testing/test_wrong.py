@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from maestro_daemon.testing import Breach
+from maestro_daemon.testing import Breach, ChatWire, Fitting, ResponsesWire, Stream, Wire
+from maestro_daemon.testing.answers import CUT_UP
 from tests.testing import wrong_answers, wrong_ends, wrong_failures, wrong_identity
 from tests.testing.checks import every_check, run_check
 from tests.testing.right import OfRight
@@ -102,3 +103,13 @@ SECTIONS = {
     "what-nobody-knows",
     "whole-answers",
 }
+
+
+@pytest.mark.parametrize("wire", [ResponsesWire(), ChatWire()], ids=["responses", "chat"])
+def test_answers_are_cut_within_characters(wire: Wire) -> None:
+    played = wire.played(CUT_UP)
+    assert isinstance(played, Fitting)
+    assert isinstance(played.stream, Stream)
+    pieces = [step for step in played.stream.steps if isinstance(step, bytes)]
+    assert b"".join(pieces).decode()
+    assert any(piece != piece.decode("utf-8", "ignore").encode() for piece in pieces)
