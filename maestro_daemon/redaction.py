@@ -19,11 +19,11 @@ _SECRET_NAME: Final = re.compile(
 )
 _SECRET_LOOK: Final = re.compile(
     r"(?i:\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}"
-    r"|\bsk-[A-Za-z0-9_-]{8,}"
+    r"|\b[ms]k-[A-Za-z0-9_-]{8,}"
     r"|\b(?:gh[a-z]|github_pat|hf|xox[a-z]|glpat)[_-][A-Za-z0-9_-]{16,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
 )
-_HINTS: Final = ("sk-", "bearer", "gh", "hf", "xox", "glpat", "eyj")
+_HINTS: Final = ("sk-", "mk-", "bearer", "gh", "hf", "xox", "glpat", "eyj")
 """What a text in lower case must hold for `_SECRET_LOOK` to match; a search for these costs far less."""
 _HARMLESS: Final = frozenset({str, float, bool, type(None), int})
 """What may stand in a line as it is once its texts are known to be plain."""

@@ -149,6 +149,20 @@ async def test_requests_of_a_minute_are_bounded_per_key(tmp_path: Path, upstream
     assert len(upstream.requests) == 3
 
 
+async def test_requests_that_are_wrong_in_themselves_count_and_those_refused_for_a_limit_do_not(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(WHOLE)
+    async with standing(tmp_path, SERVER + provider("one", upstream.url)) as daemon:
+        alice = await issue(daemon, "alice", requests_per_minute=3, routes=["one/gpt-test"])
+        assert (await asked(daemon, "POST", "/v1/responses", alice, data=b"{"))[0] == 400
+        assert (await post(daemon, alice, "one/other"))[0] == 404
+        assert (await post(daemon, alice))[0] == 200
+        for _ in range(3):
+            assert (await asked(daemon, "POST", "/v1/responses", alice, data=b"{"))[0] == 429
+    assert len(upstream.requests) == 1
+
+
 async def test_open_streams_are_bounded_per_key_and_free_again_when_they_end(
     tmp_path: Path, upstream: FakeUpstream
 ) -> None:

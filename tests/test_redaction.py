@@ -64,6 +64,7 @@ def test_secrets_and_models_of_them_are_masked_wherever_they_stand() -> None:
     [
         "sent Authorization: Bearer abcdefghij to nobody",
         "key sk-proj-abcdefgh_1234 is wrong",
+        "key mk-Zm9vYmFyYmF6cXV4_1234 is unknown",
         "gho_abcdefghijklmnop1234 expired",
         "github_pat_abcdefghijklmnop expired",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def-ghi is no token",

@@ -71,8 +71,15 @@ class Allowance:
                     headers={**self._headers(client), **_after(1)},
                 )
             self.streams += 1
-        if client.requests_per_minute is not None:
+        self.count(client)
+
+    def count(self, client: Client) -> None:
+        """One more request of the minute."""
+        most = client.requests_per_minute
+        if most is not None:
             self._times.append(self._clock())
+            if len(self._times) > most:  # bodies that were read at once were all let in
+                self._times.popleft()
 
     def end(self, *, stream: bool) -> None:
         """A request that was counted is over."""

@@ -17,23 +17,26 @@ _LONGEST_ECHO: Final = 128
 class Visit:
     """The request of `client`: it arrives, it begins, and once that is so it ends."""
 
-    __slots__ = ("_allowance", "_allowances", "_begun", "_client", "_stream")
+    __slots__ = ("_allowance", "_allowances", "_begun", "_client", "_counts", "_stream")
 
     def __init__(self, client: Client, allowances: Allowances) -> None:
         self._client = client
         self._allowances = allowances
         self._allowance = allowances.of(client.name)
         self._begun = False
+        self._counts = False
         self._stream = False
 
     def arrive(self) -> None:
         """Before its body is read. Raises `LimitReached`."""
         self._allowance.check(self._client)
+        self._counts = True
 
     def begin(self, request: ResponseRequest) -> None:
         """The request is known, and counts. Raises `ModelUnknown` for a model not its own, `LimitReached`."""
         if self._client.routes is not None and not self._client.may_ask_for(request.asked_model):
             raise unknown_to(self._client, request.asked_model)
+        self._counts = False
         self._allowance.begin(self._client, stream=request.stream)
         self._begun = True
         self._stream = request.stream
@@ -44,6 +47,8 @@ class Visit:
 
     def end(self, usage: Mapping[str, Any] | None, events: int) -> None:
         """The answer is over. Without its `usage` object each of the `events` that were sent is a token."""
+        if self._counts:  # it was wrong in itself
+            self._allowance.count(self._client)
         if not self._begun:
             return
         self._allowance.end(stream=self._stream)
