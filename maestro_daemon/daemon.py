@@ -22,11 +22,11 @@ from maestro_daemon.draining import drain, drain_text
 from maestro_daemon.generation import Lasting
 from maestro_daemon.listening import Listening, PortTaken, placed
 from maestro_daemon.observing import Observing
+from maestro_daemon.providers.abilities import problem_of
 from maestro_daemon.providers.accounts import Accounts
 from maestro_daemon.providers.catalog import Catalog, listing
 from maestro_daemon.providers.loop_watch import LoopWatch
 from maestro_daemon.providers.plugin_report import report
-from maestro_daemon.providers.provider import Diagnosed, Provider
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.providers.state_directory import default_path
 from maestro_daemon.reloading import Read, Reloading
@@ -225,7 +225,7 @@ class Daemon:
                 name: {
                     "kind": config.providers[name].kind,
                     "models": len(models) if (models := catalog.models(name)) is not None else None,
-                    "problem": _problem(provider) or report["providers"][name].get("reason"),
+                    "problem": problem_of(name, provider) or report["providers"][name].get("reason"),
                 }
                 for name, provider in generation.providers.items()
             },
@@ -298,7 +298,3 @@ class Daemon:
             async with contextlib.aclosing(generation.accounts.login(fields)) as steps:
                 async for step in steps:
                     yield step
-
-
-def _problem(provider: Provider) -> str | None:
-    return provider.problem() if isinstance(provider, Diagnosed) else None

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from maestro_daemon.errors import MaestroError, RequestInvalid
+from maestro_daemon.providers.abilities import problem_of
 from maestro_daemon.providers.absent import AbsentProvider
 from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.login import (
@@ -24,7 +25,7 @@ from maestro_daemon.providers.login import (
     LoginStep,
     Waiting,
 )
-from maestro_daemon.providers.provider import Diagnosed, Provider
+from maestro_daemon.providers.provider import Provider
 from maestro_daemon.providers.quota import Quota, QuotaReport
 
 _PATIENCE: Final = 60.0
@@ -123,7 +124,7 @@ class Accounts:
         provider = self._providers[name]
         told: dict[str, Any] = {"kind": self._kinds.get(name, "")}
         if not isinstance(provider, Login):
-            problem = provider.problem() if isinstance(provider, Diagnosed) else None
+            problem = problem_of(name, provider)
             return {**told, "login": False, **asdict(LoginState(False, problem=problem))}
         try:
             state = await self._in_time(provider.login_state())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 
@@ -151,8 +151,28 @@ def _sound(provider: str, models: Sequence[Model]) -> tuple[Model, ...]:
     """The entries that are models, each id once."""
     sound: dict[str, Model] = {}
     for model in models:
-        if isinstance(model, Model) and model.id:  # type: ignore[redundant-expr]
+        if _is_sound(model):
             sound.setdefault(model.id, model)
         else:
             _log.warning("an entry of the list of models is none", provider=provider)
     return tuple(sound.values())
+
+
+def _is_sound(model: Any) -> bool:
+    """Whether it is a model whose fields have their types: nobody checks a plugin's."""
+    if not isinstance(model, Model):
+        return False
+    said: Any = model
+    numbers = (said.context_window, said.max_output_tokens)
+    abilities = (said.tools, said.vision)
+    efforts = said.reasoning_efforts
+    return (
+        isinstance(said.id, str)
+        and said.id != ""
+        and isinstance(said.name, str)
+        and all(each is None or type(each) is int for each in numbers)
+        and all(each is None or type(each) is bool for each in abilities)
+        and isinstance(efforts, tuple | list)
+        and all(isinstance(effort, str) for effort in efforts)
+        and isinstance(said.details, Mapping)
+    )

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from maestro_daemon.errors import CatalogueUnread, ModelUnknown
-from maestro_daemon.providers.provider import Model, Provider, Unmetered
+from maestro_daemon.providers.abilities import unmetered_rank_of
+from maestro_daemon.providers.provider import Model, Provider
 from maestro_daemon.routing.target import Route, Target
 
 AUTO: Final = "auto"
@@ -71,7 +72,7 @@ class Names:
         """What ``auto`` stands for without a route of that name: a model that costs nothing, or None."""
         ranked: list[tuple[int, int, str]] = []
         for position, (name, provider) in enumerate(self._providers.items()):
-            rank = provider.unmetered_rank() if isinstance(provider, Unmetered) else None
+            rank = unmetered_rank_of(name, provider)
             if rank is not None and self._catalogue.models(name):
                 ranked.append((rank, position, name))
         if not ranked:

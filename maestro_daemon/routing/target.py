@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from maestro_daemon.providers.abilities import keeps_responses_of
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.routing.terms import USUAL, Terms
 
@@ -35,9 +36,7 @@ class Target:
     @property
     def keeps_responses(self) -> bool:
         """Whether `previous_response_id` has a meaning there."""
-        # Not isinstance(…, NativeResponses): a runtime protocol's check costs as much as a whole plan.
-        keeps: Callable[[str], bool] | None = getattr(self.provider, "keeps_responses", None)
-        return keeps is not None and keeps(self.model)
+        return keeps_responses_of(self.provider_name, self.provider, self.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tests.support.installed_plugin import installed
 PARROT: Final = block(ROOT / "docs" / "plugins.md", "python", holding="ParrotProvider")
 MARKED: Final = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 PLACES: Final = (
-    *("", "factory", "start raises", "start exits", "start hangs"),
+    *("", "abilities", "factory", "start raises", "start exits", "start hangs"),
     *("models raises", "models exits", "models hangs", "models nonsense", "aclose raises", "aclose exits"),
 )
 TABLES: Final = "".join(
@@ -115,6 +116,30 @@ def test_an_answer_that_never_ends_holds_up_only_who_waits_for_it(
     assert asked(served[2], "p/parrot-1", stream=stream)[0] == 200
 
 
+def test_what_it_cannot_say_of_itself_hurts_no_page(served: tuple[Place, Daemon, str]) -> None:
+    place, daemon, url = served
+    status = json.loads(place.run("status", "--json").stdout)
+    number = PLACES.index("abilities")
+    problem = f"Provider 'h{number}' failed to say how it is: ZeroDivisionError; the log has details."
+    assert status["providers"][f"h{number}"]["problem"] == problem
+    listed = {each["id"] for each in json.loads(place.run("models", "--json").stdout)["models"]}
+    assert "p/parrot-1" in listed
+    assert {each for each in listed if each.startswith("h0/")} == {"h0/well"}
+    with urllib.request.urlopen(f"{url}/models", timeout=20) as answer:
+        assert answer.status == 200
+    assert asked(url, "auto", stream=False)[0] == 503  # some list was never read
+    assert asked(url, f"h{number}/well", stream=True)[0] == 200
+    wanted = {"problem", "unmetered_rank", "keeps_responses"}
+    until = time.monotonic() + 30
+    while time.monotonic() < until:  # lines are written a moment after they were made
+        unanswered = [line for line in lines(daemon) if line["event"] == "a provider could not answer"]
+        if wanted <= {line["method"] for line in unanswered}:
+            break
+    assert {(line["provider"], line["method"]) for line in unanswered} == {
+        (f"h{number}", each) for each in wanted
+    }
+
+
 def test_a_blocked_loop_is_told_with_the_line_that_blocks_it(served: tuple[Place, Daemon, str]) -> None:
     place, daemon, url = served
     assert asked(url, "h0/blocks", stream=False)[0] == 200
@@ -146,7 +171,7 @@ def test_the_running_daemon_tells_what_each_plugin_did(served: tuple[Place, Daem
     shown = place.run("plugins").stdout
     assert "hostile lately: an answer of h0: ZeroDivisionError" in shown
     told = {line["provider"] for line in lines(daemon) if line["event"] == "provider not started"}
-    assert told == {"h2", "h3"}
+    assert told == {f"h{PLACES.index(place)}" for place in ("start raises", "start exits")}
 
 
 def test_plugins_that_are_not_wanted_are_not_imported(tmp_path: Path) -> None:
@@ -207,7 +232,7 @@ def test_the_daemon_ends_though_nothing_of_it_does(tmp_path: Path) -> None:
     place = Place(tmp_path)
     tables = "".join(
         f'[providers.{place.replace(" ", "-")}]\nkind = "hostile"\nat = "{place}"\n'
-        for place in ("aclose hangs", "start hangs", "models hangs")
+        for place in ("factory blocks", "aclose hangs", "start hangs", "models hangs")
     )
     place.write(f'[server]\nport = 0\ndrain = "100ms"\n{tables}')
     with place.serve(PYTHONPATH=package) as daemon:
@@ -216,6 +241,8 @@ def test_the_daemon_ends_though_nothing_of_it_does(tmp_path: Path) -> None:
             asked(url, f"start-hangs/{model}", stream=True, timeout=0.3)
         daemon.process.terminate()
         assert daemon.process.wait(100) == 0
+    held = [line for line in lines(daemon) if line["event"] == "the event loop is held up"]
+    assert [(line["plugin"], line["at"].split()[-1]) for line in held] == [("hostile", "__init__")]
     last = lines(daemon)[-1]
     assert last["event"] == "ended by force: a plugin's code does not end"
     assert "start of start-hangs" in last["tasks"]

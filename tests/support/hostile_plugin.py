@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-HOSTILE: Final = '''
+HOSTILE: Final = """
 import asyncio, json, sys, time
 from maestro_daemon.plugin import (
     Accepted, Finish, Model, ResponseEvent, ResponseReducer, Table, TextDelta, Usage, folded, hookimpl,
@@ -31,6 +31,8 @@ class HostileProvider:
         self.name, self.at = name, options.at
         if self.at == "factory":
             raise KeyError("factory")
+        if self.at == "factory blocks":
+            time.sleep(1.8)
 
     async def _misbehave(self, where):
         if self.at == where + " raises":
@@ -40,6 +42,19 @@ class HostileProvider:
         if self.at == where + " hangs":
             await for_ever()
 
+    def problem(self):
+        if self.at == "abilities":
+            raise ZeroDivisionError("problem")
+
+    def unmetered_rank(self):
+        return 1 // 0 if self.at == "abilities" else None
+
+    def keeps_responses(self, model):
+        return 1 // 0 if self.at == "abilities" else False
+
+    def account(self):
+        return 1 // 0 if self.at == "abilities" else self.name
+
     async def start(self):
         await self._misbehave("start")
 
@@ -47,7 +62,8 @@ class HostileProvider:
         await self._misbehave("models")
         if self.at == "models nonsense":
             return 7
-        return [Model("well"), "no model", None]
+        wrong = [Model(7), Model("m", context_window="8k"), Model("n", details=3)]
+        return [Model("well"), "no model", None, *wrong]
 
     async def aclose(self):
         await self._misbehave("aclose")
@@ -103,4 +119,4 @@ class HostileProvider:
 @hookimpl
 def maestro_register_providers(register):
     register("hostile", HostileOptions, HostileProvider)
-'''
+"""
