@@ -146,7 +146,7 @@ async def test_the_daemon_ends_while_an_earlier_configuration_still_serves(
         sent = {"model": "one/gpt-test", "input": "Hi", "stream": True}
         async with daemon.session.post(f"{daemon.url}/responses", json=sent) as answer:
             begun = await answer.content.readuntil(b"\n\n")
-            await daemon.reload('[server]\nport = 0\ndrain = "50ms"\n')
+            await daemon.reload(SERVER + 'drain = "50ms"\n' + provider("two", upstream.url))
             await daemon.daemon.drain(asyncio.Event())
             events = parse_stream(begun + await answer.read())
         assert events[-1]["type"] == "response.failed"
@@ -163,7 +163,7 @@ async def test_requests_that_never_end_do_not_keep_their_providers_for_ever(
     async with standing(tmp_path, SERVER + limits + one) as daemon:
         before = daemon.current
         with before.front.entered():
-            await daemon.reload(SERVER)
+            await daemon.reload(SERVER + provider("two", upstream.url))
             await daemon.only_current()
         assert is_closed(before.providers["one"])
     assert (

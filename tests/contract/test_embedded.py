@@ -27,7 +27,7 @@ class Prompted(Stage):
                 case Answers(thought="", calls=(), odd=False, bytes_at_once=None):
                     continue
             raise Inapplicable("the engine does what its model does")
-        return [{"max_output_tokens": 16} for _ in scenarios]
+        return [{"max_output_tokens": 16, "temperature": 0} for _ in scenarios]
 
 
 class TestEmbedded(ProviderContract):
