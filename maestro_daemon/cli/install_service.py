@@ -52,7 +52,7 @@ def command(user: bool, prefix: Path | None, source: str | None, dry: bool) -> N
     """
     from maestro_daemon.service.installing import Installer, Places, next_commands
     from maestro_daemon.service.reach import NotRunnable
-    from maestro_daemon.service.unit_files import units
+    from maestro_daemon.service.unit_files import SERVICE, units
 
     if source is not None and prefix is None:
         raise click.UsageError("--from says what --prefix installs: name that, too.")
@@ -61,7 +61,7 @@ def command(user: bool, prefix: Path | None, source: str | None, dry: bool) -> N
     address = _address(places)
     os.umask(0o022)  # the service's user must be able to read what is made
     if prefix is not None:
-        program = _made(prefix.absolute(), source, dry=dry)
+        program = _made(prefix.absolute(), source, places.units / SERVICE, dry=dry)
     else:
         program = Path(sys.executable).with_name("maestro-daemon")
         if not program.is_file():
@@ -96,11 +96,11 @@ def _judge(program: Path, *, user: bool) -> None:
     _say(f"the service will run {runs}")
 
 
-def _made(prefix: Path, source: str | None, *, dry: bool) -> Path:
+def _made(prefix: Path, source: str | None, unit: Path, *, dry: bool) -> Path:
     from maestro_daemon.service import own_environment
     from maestro_daemon.service.reach import NotRunnable, hindrance, interpreter
 
-    own_environment.refuse_foreign(prefix)
+    own_environment.refuse_foreign(prefix, unit)
     python = own_environment.base_python()
     parts = own_environment.wanted(source)
     program = own_environment.program_in(prefix)
@@ -109,7 +109,7 @@ def _made(prefix: Path, source: str | None, *, dry: bool) -> Path:
     if dry:
         _say(f"the service would run {program}, by {python}")
         return program
-    own_environment.make(prefix, python, parts)
+    own_environment.make(prefix, python, parts, unit)
     found = interpreter(prefix / "bin" / "python")
     if why := hindrance([program, *found.needs]):
         raise NotRunnable(f"The service's user cannot reach what was installed: {why}.")

@@ -13,7 +13,7 @@ from typing import Final
 
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.providers.state_directory import default_path
-from maestro_daemon.service.own_environment import MARK
+from maestro_daemon.service.own_environment import is_made_for
 from maestro_daemon.service.unit_files import NAME, SERVICE, SOCKET, Units, first_config, program_of
 
 _RUNNING_SYSTEMD: Final = Path("/run/systemd/system")
@@ -93,7 +93,7 @@ class Installer:
         for unit in (SERVICE, SOCKET):
             self._keep(places.units / f"{unit}.d", f"{unit}.d")
         self._leave(places.config.parent)
-        if program is not None and (program.parent.parent / MARK).exists():
+        if program is not None and is_made_for(program.parent.parent, service):
             self._remove(program.parent.parent)
         self._systemctl("daemon-reload")
         self._systemctl("reset-failed", SOCKET, SERVICE, quiet=True)

