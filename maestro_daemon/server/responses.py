@@ -249,7 +249,8 @@ class ResponsesHandler:
                     outcome.error = DaemonStopping(_STOPPING)
                     guard.fail(outcome.error)
                 except Exception as error:  # noqa: BLE001  (logged; the stream is ended well)
-                    _log.exception("stream failed")
+                    target = stream.target
+                    _log.exception("stream failed", target=None if target is None else target.name)
                     outcome.error = _internal(error)
                     guard.fail(outcome.error)
                 finally:

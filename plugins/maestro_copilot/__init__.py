@@ -6,6 +6,8 @@ from maestro_copilot.options import CopilotOptions
 from maestro_copilot.provider import CopilotProvider
 from maestro_daemon.plugin import Register, hookimpl
 
+maestro_api = "1.0"
+
 
 @hookimpl
 def maestro_register_providers(register: Register) -> None:

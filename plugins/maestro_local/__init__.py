@@ -7,6 +7,8 @@ from maestro_local.embedded_provider import EmbeddedProvider
 from maestro_local.options import LocalOptions
 from maestro_local.server_provider import ServerProvider
 
+maestro_api = "1.0"
+
 
 def local_provider(name: str, options: LocalOptions) -> Provider:
     """The provider ``[providers.NAME]``, by what its table says."""

@@ -6,6 +6,8 @@ from maestro_daemon.plugin import Register, hookimpl
 from maestro_openai.options import OpenAIOptions
 from maestro_openai.provider import OpenAIProvider
 
+maestro_api = "1.0"
+
 
 @hookimpl
 def maestro_register_providers(register: Register) -> None:

@@ -105,6 +105,9 @@ def test_after_it_the_stream_ends_with_one_terminal_event(
     assert status == 200
     assert events[-1]["type"] == "response.failed"
     assert b"Traceback" not in body
+    served[0].run("status")  # by then the line is written
+    told = [line.get("target") for line in lines(served[1]) if "traceback" in line]
+    assert f"h0/{model}" in told
 
 
 @pytest.mark.parametrize("model", ["never ends", "ignores its end", "refuses to close"])

@@ -6,6 +6,8 @@ from maestro_anthropic.options import AnthropicOptions
 from maestro_anthropic.provider import AnthropicProvider
 from maestro_daemon.plugin import Register, hookimpl
 
+maestro_api = "1.0"
+
 
 @hookimpl
 def maestro_register_providers(register: Register) -> None:
