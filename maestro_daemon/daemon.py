@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +24,11 @@ from maestro_daemon.listening import Listening, PortTaken, placed
 from maestro_daemon.observing import Observing
 from maestro_daemon.providers.abilities import problem_of
 from maestro_daemon.providers.accounts import Accounts
-from maestro_daemon.providers.catalog import Catalog, listing
+from maestro_daemon.providers.catalog import Catalog
 from maestro_daemon.providers.loop_watch import LoopWatch
-from maestro_daemon.providers.plugin_report import report
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.providers.state_directory import default_path
+from maestro_daemon.reception import Reception
 from maestro_daemon.reloading import Read, Reloading
 from maestro_daemon.server import control, control_socket
 from maestro_daemon.server.access import check_exposure
@@ -56,7 +56,10 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a daemon that listens says of itself. `urls` are base URLs for clients (``http://…/v1``)."""
+    """What a daemon that listens says of itself. `urls` are base URLs for clients (``http://…/v1``).
+
+    `issued` says whether client keys were ever made by command.
+    """
 
     urls: tuple[str, ...]
     unix_sockets: tuple[str, ...]
@@ -64,6 +67,7 @@ class Serving:
     config: Config
     catalog: Catalog
     status: Callable[[], dict[str, Any]]
+    issued: bool
 
 
 async def run(
@@ -105,7 +109,8 @@ async def run(
             gc.set_threshold(20_000, 20, 50)
             catalog = succession.current.catalog
             where_else = daemon.listening.unix_sockets
-            ready(Serving(daemon.listening.urls, where_else, where, config, catalog, daemon.status))
+            issued = lasting.issued.needed
+            ready(Serving(daemon.listening.urls, where_else, where, config, catalog, daemon.status, issued))
             signals.reload_by(daemon.reloading.signalled)
             async with supervised.serving(daemon.status_line):
                 await signals.stopping.wait()
@@ -245,13 +250,6 @@ class Daemon:
             ],
         }
 
-    def _models(self) -> dict[str, Any]:
-        generation = self.succession.current
-        return listing(generation.catalog, generation.providers)
-
-    def _plugins(self) -> dict[str, Any]:
-        return report(self._lasting.registry, self.succession.current.providers)
-
     def _client(self, name: str) -> Client | None:
         return self.succession.current.access.client(name)
 
@@ -260,41 +258,23 @@ class Daemon:
 
     def _surface(self) -> control.Surface:
         """What is answered on the control socket, and to admins over TCP."""
+        current = Reception(self.succession, self._lasting.registry)
         return control.Surface(
             answers={
                 "/status": self.status,
-                "/models": self._models,
-                "/plugins": self._plugins,
+                "/models": current.models,
+                "/plugins": current.plugins,
                 "/keys": self._keys.listed,
             },
             questions={
-                "/logins": self._of_accounts(Accounts.states),
-                "/quota": self._of_accounts(Accounts.quotas),
+                "/logins": current.asking(Accounts.states),
+                "/quota": current.asking(Accounts.quotas),
             },
             actions={
-                "/logout": self._of_accounts(Accounts.logout),
+                "/logout": current.asking(Accounts.logout),
                 "/reload": self._reload,
                 "/keys/add": self._keys.add,
                 "/keys/revoke": self._keys.revoke,
             },
-            flows={"/login": self._login},
+            flows={"/login": current.login},
         )
-
-    def _of_accounts(
-        self, ask: Callable[[Accounts, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-    ) -> control.Action:
-        """Asks the accounts that are current when it is called; their providers live until it is answered."""
-
-        async def asked(fields: Mapping[str, Any]) -> dict[str, Any]:
-            generation = self.succession.current
-            with generation.front.entered():
-                return await ask(generation.accounts, fields)
-
-        return asked
-
-    async def _login(self, fields: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        generation = self.succession.current
-        with generation.front.entered():
-            async with contextlib.aclosing(generation.accounts.login(fields)) as steps:
-                async for step in steps:
-                    yield step

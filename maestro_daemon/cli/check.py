@@ -94,9 +94,12 @@ def _document(config: Config) -> dict[str, Any]:
 
 
 def _show(config: Config) -> None:
+    from maestro_daemon.providers.state_directory import default_path
+    from maestro_daemon.server.issued_keys import were_issued
+
     click.echo(f"{config.source}: right" if config.source else "no configuration file: serving what is found")
     click.echo(f"serves on {base_url(config)}")
-    click.echo(reach_text(config))
+    click.echo(reach_text(config, issued=were_issued(default_path())))
     if config.providers:
         click.echo()
         rows = [

@@ -79,10 +79,13 @@ def affinity_text(route: RouteOptions, config: Config) -> str | None:
     return ", ".join(dict.fromkeys(f"{target.partition('/')[0]} {span}" for target, span in spans.items()))
 
 
-def reach_text(config: Config) -> str:
-    """Who may use the daemon."""
+def reach_text(config: Config, *, issued: bool) -> str:
+    """Who may use the daemon; `issued` says whether keys were ever made by command."""
     if config.clients:
-        return f"clients: {', '.join(config.clients)} (each with its key)"
+        more = ", and those of 'maestro-daemon keys list'" if issued else ""
+        return f"clients: {', '.join(config.clients)} (each with its key){more}"
+    if issued:
+        return "clients: those of 'maestro-daemon keys list' (each with its key)"
     return "clients: programs on this machine, without a key"
 
 

@@ -122,7 +122,7 @@ async def _serve(
 
     def ready(serving: Serving) -> None:
         sockets = [f"unix socket: {path}" for path in serving.unix_sockets]
-        _print([*serving.urls, *sockets, *_origin(config, notes)])
+        _print([*serving.urls, *sockets, *_origin(config, notes, issued=serving.issued)])
         announcing.append(asyncio.create_task(_announce(serving), name="announcement"))
 
     try:
@@ -144,14 +144,14 @@ async def _serve(
                 await task
 
 
-def _origin(config: Config, notes: Mapping[str, str]) -> Iterable[str]:
+def _origin(config: Config, notes: Mapping[str, str], *, issued: bool) -> Iterable[str]:
     yield f"configuration: {config.source or 'none'}"
     if config.found:
         yield "no [providers] are configured, so this is served:"
         yield from (f"  {name}: {notes.get(name, 'found')}" for name in config.found)
     elif not config.providers:
         yield "no [providers] are configured, and nothing was found to serve"
-    yield reach_text(config)
+    yield reach_text(config, issued=issued)
 
 
 async def _announce(serving: Serving) -> None:

@@ -81,8 +81,10 @@ def test_without_a_daemon_it_is_kept_for_the_next_one(place: Place) -> None:
     assert f"kept in {kept(place)}" in added.stderr
     told = json.loads(added.stdout)
     assert told["admin"] is True
+    assert "clients: those of 'maestro-daemon keys list'" in place.run("check").stdout
     with place.serve() as daemon:
         url = base_url(daemon)
+        assert daemon.lines_until("clients: ")[-1].startswith("clients: those of 'maestro-daemon keys list'")
         assert [status(url), status(url, told["key"])] == [401, 200]
         ask = urllib.request.Request(
             url.removesuffix("/v1") + "/admin/status", headers={"x-api-key": told["key"]}
