@@ -1,5 +1,6 @@
 """The tree itself: what is packaged is what is there, and files are named for what they hold."""
 
+import ast
 import configparser
 import re
 import tomllib
@@ -60,6 +61,20 @@ def test_a_distribution_of_its_own_is_whole_and_stays_out_of_the_daemons(
     assert (folder / project["project"]["readme"]).is_file()
     assert list((folder / "tests").glob("test_*.py"))
     assert module not in words(setup_cfg["options"]["packages"])
+
+
+@pytest.mark.parametrize("folder", distributions(), ids=lambda folder: folder.name)
+def test_a_distribution_of_its_own_imports_the_one_public_module_of_the_house(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    (module,) = project["project"]["entry-points"]["maestro_daemon"].values()
+    imported: set[str] = set()
+    for path in (folder / module).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module))
+    assert {name for name in imported if name.split(".")[0] == "maestro_daemon"} == {"maestro_daemon.plugin"}
 
 
 def test_setup_cfg_lists_every_package_folder(setup_cfg: configparser.ConfigParser) -> None:
