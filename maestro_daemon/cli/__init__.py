@@ -62,17 +62,16 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except ConfigInvalid as error:
-            click.echo(error.message, err=True)
+            complain(error.message)
             sys.exit(EX_CONFIG)
         except MaestroError as error:
-            click.echo(f"Error: {error.message}", err=True)
+            complain(f"Error: {error.message}")
         except Exception as error:  # noqa: BLE001  (no traceback reaches a user who did not ask for it)
             if os.environ.get("MAESTRO_TRACEBACK"):
                 traceback.print_exc()
-            click.echo(
+            complain(
                 f"Error: maestro-daemon failed with {type(error).__name__}: {error}. This is a fault of the "
-                "program; MAESTRO_TRACEBACK=1 in the environment shows where.",
-                err=True,
+                "program; MAESTRO_TRACEBACK=1 in the environment shows where."
             )
         sys.exit(1)
 
@@ -82,6 +81,14 @@ class Commands(click.Group):
             from maestro_daemon.cli.plugins import register_commands
 
             register_commands(self)
+
+
+def complain(text: str) -> None:
+    """Say on stderr what went wrong; the journal is told that these lines are errors."""
+    from maestro_daemon.service.journal import is_journal
+
+    mark = "<3>" if is_journal(2) else ""
+    click.echo("\n".join(f"{mark}{line}" for line in text.split("\n")), err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -53,6 +53,7 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
     from maestro_daemon.last_resort import end_soon
     from maestro_daemon.providers.registry import Registry
     from maestro_daemon.service.handed import handed_sockets
+    from maestro_daemon.service.turned_away import turned_away
 
     # A crash, and a loop that the watchdog found blocked, leave on stderr where it was.
     faulthandler.enable(2)
@@ -72,8 +73,8 @@ def command(config_path: Path | None, socket_path: Path | None, log_level: str) 
             logs.keep_out(config.secrets())
             return config
 
-        config = read(config_path)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with turned_away(handed), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            config = read(config_path)
             status = 1
             try:
                 runner.run(_serve(config, read, registry, notes, socket_path, logs, supervised, handed))

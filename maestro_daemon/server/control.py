@@ -19,8 +19,8 @@ from aiohttp.typedefs import Handler
 from maestro_daemon.errors import AccessForbidden, MaestroError, RequestInvalid
 from maestro_daemon.protocol import json
 from maestro_daemon.server.body import read_body
-from maestro_daemon.server.control_socket import is_live, is_socket, too_long
 from maestro_daemon.server.error_answers import InternalError, error_response
+from maestro_daemon.server.unix_place import PlaceInUse, PlaceTaken, UnixPlace
 
 Fields = Mapping[str, Any]
 Answer = Callable[[], Mapping[str, Any]]
@@ -43,7 +43,6 @@ class Surface:
     flows: Mapping[str, Steps] = field(default_factory=dict)
 
 
-_MODE = 0o600
 _LARGEST_BODY = 2**20
 _BODY_TIMEOUT = 30.0
 _log = structlog.get_logger(__name__)
@@ -60,7 +59,7 @@ async def serve(path: Path, surface: Surface) -> AsyncIterator[Path]:
     A socket that nobody listens on any more is replaced. Raises `ControlRefused` if a daemon listens there,
     if something else stands there, or if the place cannot be written.
     """
-    listening, identity = await asyncio.to_thread(_bind, path)
+    place = await asyncio.to_thread(_place, path)
     runner = web.AppRunner(
         _application(surface),
         access_log=None,
@@ -71,13 +70,12 @@ async def serve(path: Path, surface: Surface) -> AsyncIterator[Path]:
     )
     try:
         await runner.setup()
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, place.socket).start()
         _log.debug("control socket open", path=str(path))
         yield path
     finally:
         await runner.cleanup()
-        listening.close()
-        await asyncio.to_thread(_remove, path, identity)
+        await asyncio.to_thread(place.leave)
 
 
 def surface_routes(surface: Surface, prefix: str = "") -> list[web.RouteDef]:
@@ -177,49 +175,13 @@ def _admit(request: web.Request) -> None:
         raise AccessForbidden("Only root and the daemon's own user may use the control socket.")
 
 
-def _bind(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """A bound socket that only we can open, and its device and inode."""
-    if sentence := too_long(path):
-        raise ControlRefused(sentence)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _place(path: Path) -> UnixPlace:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _clear(path)
-        # On Linux the file is born with this mode; elsewhere there is a moment until the chmod below.
-        with contextlib.suppress(OSError):
-            os.fchmod(listening.fileno(), _MODE)
-        listening.bind(os.fspath(path))
-        # Until it listens it looks like one that nobody uses any more.
-        listening.listen(64)
-        path.chmod(_MODE)
-        found = path.lstat()
-    except OSError as error:
-        listening.close()
-        raise ControlRefused(f"The control socket {path} cannot be made: {error.strerror}.") from error
-    except BaseException:
-        listening.close()
-        raise
-    return listening, (found.st_dev, found.st_ino)
-
-
-def _clear(path: Path) -> None:
-    if not os.path.lexists(path):
-        return
-    if not is_socket(path):
-        raise ControlRefused(
-            f"{path} is there already and is no socket; it is left alone. Name another one with --socket."
-        )
-    if is_live(path):
+        return UnixPlace(path)
+    except PlaceInUse:
         raise ControlRefused(
             f"A maestro-daemon is already running: it listens on {path}. "
             "Stop it, or name another socket with --socket."
-        )
-    path.unlink(missing_ok=True)
-
-
-def _remove(path: Path, identity: tuple[int, int]) -> None:
-    """Remove our socket, unless another daemon has put its own there."""
-    with contextlib.suppress(OSError):
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) == identity:
-            path.unlink()
+        ) from None
+    except PlaceTaken as error:
+        raise ControlRefused(f"{error.message} Name another one with --socket.") from error

@@ -12,10 +12,15 @@ from maestro_daemon.errors import MaestroError
 from maestro_daemon.server.control_socket import LONGEST_PATH, is_live, is_socket
 
 _BACKLOG: Final = 1024
+_MODE: Final = 0o600
 
 
 class PlaceTaken(MaestroError):
     """Nobody can listen there; the message is one sentence that names the place."""
+
+
+class PlaceInUse(PlaceTaken):
+    """Somebody listens there."""
 
 
 class UnixPlace:
@@ -24,7 +29,7 @@ class UnixPlace:
     A socket that nobody listens on any more is replaced. Raises `PlaceTaken`.
     """
 
-    def __init__(self, path: Path, *, mode: int = 0o600) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         if len(os.fsencode(path)) > LONGEST_PATH:
             raise PlaceTaken(f"The path of the unix socket is longer than {LONGEST_PATH} bytes: {path}.")
@@ -34,11 +39,11 @@ class UnixPlace:
             _clear(path)
             # On Linux the file is born with this mode; elsewhere there is a moment until the chmod below.
             with contextlib.suppress(OSError):
-                os.fchmod(self.socket.fileno(), mode)
+                os.fchmod(self.socket.fileno(), _MODE)
             self.socket.bind(os.fspath(path))
             # Until it listens it looks like one that nobody uses any more.
             self.socket.listen(_BACKLOG)
-            path.chmod(mode)
+            path.chmod(_MODE)
             self._file = _identity(path)
         except OSError as error:
             self.socket.close()
@@ -66,5 +71,5 @@ def _clear(path: Path) -> None:
     if not is_socket(path):
         raise PlaceTaken(f"{path} is there already and is no socket; it is left alone.")
     if is_live(path):
-        raise PlaceTaken(f"Another program listens on {path}: stop it, or name another socket.")
+        raise PlaceInUse(f"Another program listens on {path}: stop it, or name another socket.")
     path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.systemd.box import Box
-from tests.support.systemd.installed import PROGRAM, Service, service
+from tests.support.systemd.installed import PROGRAM, UNITS, Service, service
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -89,6 +89,19 @@ def test_a_configuration_that_cannot_be_used_fails_the_start_once(host: Box) -> 
         assert shown == {"Result": "exit-code", "NRestarts": "0", "ExecMainStatus": "78"}
         host.did("sleep", "1")
         assert one.said().count("Starting maestro-daemon.service") == 1
+
+
+def test_who_waits_for_a_daemon_that_cannot_begin_is_told_so_and_it_is_not_tried_for_ever(host: Box) -> None:
+    with service(host, "[providers.home]\nkind = 'locall'\n") as one:
+        host.did("systemctl", "start", UNITS[0])
+        for _ in range(3):
+            told = host.did("curl", "-sS", "-i", "-m", "20", "-d", "{}", f"{one.url}/responses")
+            assert told.startswith("HTTP/1.1 503 ")
+            assert "retry-after: 30" in told
+            assert '"code":"service_unavailable"' in told
+        host.until(lambda: one.shown("ActiveState") == {"ActiveState": "failed"}, "it fails")
+        assert one.said().count("Starting maestro-daemon.service") == 3
+        assert "did you mean 'local'?" in one.said("-p", "err")
 
 
 def test_an_address_for_everybody_needs_a_key(host: Box) -> None:
