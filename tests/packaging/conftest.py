@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,11 @@ from tests.support.documents import ROOT
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The sdist and the wheel that was built from it, never from the tree."""
     out = tmp_path_factory.mktemp("dist")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+    # A copy, since building writes into the folder that it builds, where others may build as well.
+    source = shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "maestro-daemon", ignore=ignored)
     result = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", out, ROOT],
+        [sys.executable, "-m", "build", "--outdir", out, source],
         cwd=out,
         capture_output=True,
         text=True,
