@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -185,18 +185,17 @@ class Soak:
             self.done[work.__name__] += 1
             await asyncio.sleep(pause)
 
-    async def load(self, seconds: float, workers: int) -> None:
-        """Everything at once for so long."""
+    async def load(self, seconds: float, workers: int, only: Collection[str]) -> None:
+        """Everything at once for so long, or `only` what is named."""
         until = time.monotonic() + seconds
         often = (self.json, self.native, self.translated, self.agent, self.route, self.whole_translated)
         seldom = ((self.paced, 0.0), (self.fallback, 0.2), (self.leaves, 0.1), (self.refused, 0.2))
         rarely = ((self.silent, 1.0), (self.looks, 5.0), (self.keys, 2.0), (self.reload, 10.0))
+        many = [(*each, workers) for each in (*((work, 0.05) for work in often), *seldom)]
         async with asyncio.TaskGroup() as group:
-            for work, pause in (*((each, 0.05) for each in often), *seldom):
-                for _ in range(workers):
+            for work, pause, count in (*many, *((*each, 1) for each in rarely)):
+                for _ in range(count if not only or work.__name__ in only else 0):
                     group.create_task(self.again(work, pause, until))
-            for work, pause in rarely:
-                group.create_task(self.again(work, pause, until))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ async def watched(daemon: Measured, rows: list[tuple[float, int]]) -> None:
         await asyncio.sleep(5)
 
 
-async def run(minutes: float, workers: int, folder: Path) -> bool:
+async def run(minutes: float, workers: int, only: Collection[str], folder: Path) -> bool:
     upstream = await start_upstream(folder)
     metrics = free_port()
     daemon = None
@@ -240,7 +239,7 @@ async def run(minutes: float, workers: int, folder: Path) -> bool:
             rows: list[tuple[float, int]] = []
             watching = asyncio.create_task(watched(daemon, rows))
             try:
-                await soak.load(minutes * 60 / 2, workers)
+                await soak.load(minutes * 60 / 2, workers, only)
             finally:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -248,7 +247,7 @@ async def run(minutes: float, workers: int, folder: Path) -> bool:
             half = await at_rest(daemon, at_start)
             halves.append(half)
             rss, opened = [each for each, _ in rows], [each for _, each in rows]
-            count, median = sum(soak.done.values()) - answered, 1e3 * statistics.median(soak.took)
+            count, median = sum(soak.done.values()) - answered, 1e3 * statistics.median(soak.took or [0.0])
             print(
                 f"{number:>4}  {count:>8}  {median:>10.1f} ms  {min(rss):>9.1f} to {max(rss):<6.1f}  "
                 f"{max(opened):>12}  {half.rss:>12.1f}  {half.descriptors:>11}",
@@ -273,11 +272,14 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="how long in all (10)")
     parser.add_argument("--workers", type=int, default=2, help="clients of each kind (2)")
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="NAME", help="a part of it, to find who leaks"
+    )
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory(prefix="maestro-soak-") as folder:
         try:
-            return 0 if uvloop.run(run(options.minutes, options.workers, Path(folder))) else 1
+            return 0 if uvloop.run(run(options.minutes, options.workers, options.only, Path(folder))) else 1
         except ExceptionGroup as group:
             reason: BaseException = group.exceptions[0]
         except (NotServing, WrongAnswer) as error:

@@ -58,7 +58,7 @@ class Lasting:
         self.issued = IssuedKeys() if issued is None else issued
         self.allowances = Allowances() if allowances is None else allowances
         self.tracing = tracing
-        self.memory = Memory()
+        self.memory = Memory(item_bytes=config.server.memory)
         self.affinity = Affinity()
         self.turns = Turns()
         self.deadlines = Deadlines()
@@ -70,6 +70,7 @@ class Lasting:
         """The rules of another configuration from now on; what is known stays."""
         self.health.follow(config.breaker.rules())
         self.budget.follow(config.breaker.budget())
+        self.memory.follow(config.server.memory)
         self._trace(config)
 
     def _trace(self, config: Config) -> None:

@@ -16,6 +16,7 @@ from maestro_daemon.providers.secret import Secret
 from maestro_daemon.request import Timeouts
 from maestro_daemon.routing.breaker import BreakerRules
 from maestro_daemon.routing.budget import BudgetRules
+from maestro_daemon.routing.memory import ITEM_BYTES
 from maestro_daemon.routing.target import KEPT_FOR, Balance
 from maestro_daemon.routing.terms import Terms
 from maestro_daemon.server.bounds import Bounds
@@ -130,6 +131,9 @@ class ServerOptions(Table):
 
     body_timeout: Timeout = 120.0
     """How long a client may take to send a request's body."""
+
+    memory: Annotated[Size, Field(ge=2**20)] = ITEM_BYTES
+    """How much of earlier answers is remembered, for clients that refer to their items by ids."""
 
     allowed_hosts: Annotated[list[Host], Field(examples=[["devbox.lan"]])] = []
     """Names beside localhost that a request's Host may hold while there are no client keys."""

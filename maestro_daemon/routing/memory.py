@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from maestro_daemon.protocol import json
 
 _RESPONSES: Final = 10_000
-_ITEM_BYTES: Final = 64 * 1024 * 1024
+ITEM_BYTES: Final = 16 * 1024 * 1024
 _ITEM_OVERHEAD: Final = 400  # what one entry costs beside its JSON, in bytes
 
 
@@ -36,14 +36,19 @@ class KeptItem(NamedTuple):
 
 
 class Memory:
-    """Responses and items by (client, id)."""
+    """Responses and items by (client, id): so many `responses`, and items of so many bytes."""
 
-    def __init__(self, *, responses: int = _RESPONSES, item_bytes: int = _ITEM_BYTES) -> None:
+    def __init__(self, *, responses: int = _RESPONSES, item_bytes: int = ITEM_BYTES) -> None:
         self._origins: OrderedDict[tuple[str, str], Origin] = OrderedDict()
         self._most_responses = responses
         self._items: OrderedDict[tuple[str, str], tuple[bytes, str, bool]] = OrderedDict()
         self._item_bytes = item_bytes
         self._held_bytes = 0
+
+    def follow(self, item_bytes: int) -> None:
+        """Keep items of so many bytes from now on."""
+        self._item_bytes = item_bytes
+        self._forget()
 
     def remember(self, client: str, response_id: str, origin: Origin, output: Iterable[Any]) -> None:
         """Keep who made `response_id`, and its output items (dicts with an ``id``)."""
@@ -86,6 +91,9 @@ class Memory:
             return
         self._items[key] = (raw, origin.provider, origin.native)
         self._held_bytes += size
+        self._forget()
+
+    def _forget(self) -> None:
         while self._held_bytes > self._item_bytes:
             _, (oldest, _, _) = self._items.popitem(last=False)
             self._held_bytes -= len(oldest) + _ITEM_OVERHEAD

@@ -102,3 +102,14 @@ def test_what_is_given_out_can_be_changed_without_harm() -> None:
     again = memory.item("", "msg_1")
     assert again is not None
     assert again.item == item("msg_1")
+
+
+def test_with_less_room_the_oldest_are_forgotten_at_once() -> None:
+    memory = Memory(item_bytes=10_000)
+    for number in range(8):
+        item = {"id": f"msg_{number}", "type": "message", "text": "x" * 500}
+        memory.remember("alice", f"resp_{number}", Origin("home", f"resp_{number}", True), [item])
+    memory.follow(2_000)
+    kept = [number for number in range(8) if memory.item("alice", f"msg_{number}") is not None]
+    assert kept == [7] or kept == [6, 7]
+    assert memory.origin("alice", "resp_0") is not None
