@@ -50,7 +50,7 @@ def command(user: bool, prefix: Path | None, source: str | None, dry: bool) -> N
       sudo maestro-daemon install-service --prefix /opt/maestro-daemon
       sudo systemctl enable --now maestro-daemon.socket maestro-daemon.service
     """
-    from maestro_daemon.service.installing import Installer, Places, next_commands
+    from maestro_daemon.service.installing import Installer, Places
     from maestro_daemon.service.reach import NotRunnable
     from maestro_daemon.service.unit_files import SERVICE, units
 
@@ -67,8 +67,8 @@ def command(user: bool, prefix: Path | None, source: str | None, dry: bool) -> N
         if not program.is_file():
             raise NotRunnable(f"There is no command {program} that a unit could run: use --prefix {PREFIX}.")
         _judge(program, user=user)
-    Installer(places, _say, dry=dry).install(units(program, places.config, address, user=user))
-    _say(f"next: {' && '.join(next_commands(places))}")
+    made = units(program, places.config, address, user=user)
+    Installer(places, _say, dry=dry).install(made, renewed=prefix is not None)
     if user:
         _say("to have it started at boot, and not with your first login: loginctl enable-linger")
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,11 +64,14 @@ class Installer:
         self._say = say
         self._dry = dry
 
-    def install(self, made: Units) -> None:
-        """Write the units anew, and the configuration if there is none. Raises `InstallFailed`."""
+    def install(self, made: Units, *, renewed: bool = False) -> None:
+        """Write the units anew, and the configuration if there is none; say what to do next.
+
+        `renewed` says that the program itself is another one now. Raises `InstallFailed`.
+        """
         places = self._places
-        self._write(places.units / SERVICE, made.service, 0o644)
-        self._write(places.units / SOCKET, made.socket, 0o644)
+        service = self._write(places.units / SERVICE, made.service, 0o644)
+        sockets = self._write(places.units / SOCKET, made.socket, 0o644)
         if os.path.lexists(places.config):
             self._say(f"kept {places.config}")
         else:
@@ -76,6 +79,14 @@ class Installer:
         if not places.user and places.config.exists() and not places.config.stat().st_mode & stat.S_IROTH:
             self._say(f"the service's user cannot read it: chmod 644 {places.config}")
         self._systemctl("daemon-reload")
+        if not self._is_active():
+            self._say(f"next: {places.systemctl} enable --now {SOCKET} {SERVICE}")
+        elif sockets:
+            self._say(f"next: {places.systemctl} restart {SOCKET} {SERVICE}")
+        elif service or renewed:
+            self._say(f"next: {places.systemctl} restart {SERVICE}")
+        else:
+            self._say("nothing is to be done: it runs as it is installed")
 
     def uninstall(self) -> None:
         """Stop the service and remove all that was installed but its state. Raises `InstallFailed`."""
@@ -104,14 +115,25 @@ class Installer:
         private = self._places.state.parent / "private" / self._places.state.name
         return self._places.state if self._places.user or not private.exists() else private
 
-    def _write(self, path: Path, text: str, mode: int) -> None:
+    def _is_active(self) -> bool:
+        if not _RUNNING_SYSTEMD.is_dir():
+            return False
+        command = [*self._places.systemctl.split(), "is-active", "--quiet", SERVICE]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)  # noqa: S603
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return done.returncode == 0
+
+    def _write(self, path: Path, text: str, mode: int) -> bool:
+        """Whether it was not so before."""
         try:
             if _holds(path, text):
                 self._say(f"unchanged {path}")
-                return
+                return False
             self._say(f"{'would write' if self._dry else 'wrote'} {path}")
             if self._dry:
-                return
+                return True
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             new = path.with_name(f".{path.name}.new")
             new.unlink(missing_ok=True)
@@ -122,6 +144,7 @@ class Installer:
             new.replace(path)
         except OSError as error:
             raise InstallFailed(f"{path} cannot be written: {error.strerror}.") from error
+        return True
 
     def _remove(self, path: Path) -> None:
         if not os.path.lexists(path):
@@ -197,8 +220,3 @@ class Installer:
 
 def _holds(path: Path, text: str) -> bool:
     return path.exists() and path.read_bytes() == text.encode()
-
-
-def next_commands(places: Places) -> Iterator[str]:
-    """What to do after an installation."""
-    yield f"{places.systemctl} enable --now {SOCKET} {SERVICE}"

@@ -6,7 +6,6 @@ https://systemd.io/JOURNAL_NATIVE_PROTOCOL describes it.
 from __future__ import annotations
 
 import array
-import contextlib
 import errno
 import fcntl
 import os
@@ -22,7 +21,6 @@ _PRIORITIES: Final = {"debug": b"7", "info": b"6", "warning": b"4", "error": b"3
 _NO_NAME: Final = re.compile(r"[^A-Z0-9_]")
 _LONGEST_NAME: Final = 64
 _TOO_LARGE: Final = frozenset({errno.EMSGSIZE, errno.ENOBUFS})
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _OURS: Final = frozenset({"MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER"})
 _names: Final[dict[str, str]] = {}
 
@@ -110,8 +108,9 @@ class Journal:
             left = memoryview(made)
             while left:
                 left = left[os.write(descriptor, left) :]
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+            # The journal reads only what nobody can change any more.
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
             self._socket.sendmsg(
                 [], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]).tobytes())]
             )

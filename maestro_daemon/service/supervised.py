@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from maestro_daemon.errors import MaestroError
 from maestro_daemon.service.notify import Notifier
 
 _LOOK: Final = 5.0  # seconds between two looks at the status line
@@ -46,6 +47,7 @@ class Supervised:
         self._watchdog = watchdog
         self._clock = clock
         self._status: Callable[[], str] = str
+        self._refused = ""
         self._said = ""
 
     @classmethod
@@ -74,17 +76,22 @@ class Supervised:
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
-        """Around the reading of another configuration."""
+        """Around the reading of another configuration; a refused one is shown until another is right."""
         self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
+            self._refused = ""
+        except MaestroError as error:
+            self._refused = f"not taken over: {error.message}"
+            raise
         finally:
-            self._notifier.tell("READY=1", self._line(self._status()))
+            self._notifier.tell("READY=1", self._line(self._now()))
 
     @contextlib.asynccontextmanager
     async def stopping(self, status: Callable[[], str]) -> AsyncIterator[None]:
         """Around the end; systemd is asked for more time again and again while the block runs."""
         self._status = status
+        self._refused = ""
         if not self._notifier.is_heard:
             yield
             return
@@ -123,8 +130,11 @@ class Supervised:
             self._show()
             await asyncio.sleep(_ASKED_EVERY)
 
+    def _now(self) -> str:
+        return "; ".join(filter(None, (self._status(), self._refused)))
+
     def _show(self) -> None:
-        status = self._status()
+        status = self._now()
         if status != self._said:
             self._notifier.tell(self._line(status))
 

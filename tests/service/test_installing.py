@@ -122,7 +122,7 @@ def test_installed_once_and_again(places: Places, tmp_path: Path) -> None:
     places.config.write_text("# mine\n")
     said.clear()
     Installer(places, said.append).install(made(places))
-    assert [line.split()[0] for line in said] == ["unchanged", "unchanged", "kept", "systemd"]
+    assert [line.split()[0] for line in said] == ["unchanged", "unchanged", "kept", "systemd", "next:"]
     assert places.config.read_text() == "# mine\n"
     said.clear()
     Installer(places, said.append).install(made(places, Path("/opt/other/bin/maestro-daemon")))

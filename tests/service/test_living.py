@@ -102,7 +102,7 @@ def look(one: Service) -> None:
 
     # Installed again, nothing changes.
     again = host.did(PROGRAM, "install-service").splitlines()
-    assert [each.split()[0] for each in again] == ["the", "unchanged", "unchanged", "kept", "next:"]
+    assert [each.split()[0] for each in again] == ["the", "unchanged", "unchanged", "kept", "nothing"]
 
 
 def test_the_embedded_engine_answers_under_all_of_it(host: Box) -> None:
@@ -127,6 +127,7 @@ async def test_a_reload_says_by_its_status_whether_it_took_over(host: Box, upstr
             failed = host.run("systemctl", "reload", UNITS[1])
             assert failed.returncode == 1
             assert "did you mean 'routes'?" in one.said()
+            assert "routes: coder, other; not taken over: /etc/maestro-daemon/config.toml:" in one.status()
             assert one.shown("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
             assert one.ask_unix(model="other", input="Hi")["status"] == "completed"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.service.notify import Notifier
 from maestro_daemon.service.supervised import Supervised, watchdog_of
 
@@ -113,6 +114,19 @@ async def test_messages_come_in_the_order_of_what_happens(manager: Manager) -> N
     assert heard[2] == "READY=1\nSTATUS=serving a b"
     assert heard[3] == "STOPPING=1\nSTATUS=stopping"
     assert len(heard[-1]) < 520
+
+
+async def test_a_configuration_that_was_refused_is_shown_until_another_is_right(manager: Manager) -> None:
+    supervised = Supervised(Notifier(manager.address))
+    async with supervised.serving(lambda: "serving"):
+        with pytest.raises(ConfigInvalid), supervised.reloading():
+            raise ConfigInvalid("c.toml:1:1: wrong")
+        with supervised.reloading():
+            pass
+    supervised.close()
+    heard = manager.heard()
+    assert heard[2] == "READY=1\nSTATUS=serving; not taken over: c.toml:1:1: wrong"
+    assert heard[4] == "READY=1\nSTATUS=serving"
 
 
 async def test_the_watchdog_is_fed_while_the_loop_turns(manager: Manager) -> None:
