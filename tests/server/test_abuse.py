@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from maestro_daemon.server.connections import Bounds, Connection, ConnectionRunner
 from tests.support import native
 from tests.support.edge import Edge, edge, parse_answer
 from tests.support.fake_upstream import FakeUpstream, Reply
@@ -139,13 +140,52 @@ async def test_a_client_that_takes_nothing_of_a_page_is_dropped_whatever_the_pag
             assert len(body) < len(PAGE)
 
 
-async def test_a_client_that_takes_its_time_is_not_dropped(logged: list[MutableMapping[str, Any]]) -> None:
-    async with edge(ROUTES, send_timeout=1.0) as running, raw_client(running.url, deaf=True) as slow:
-        slow._writer.write(b"GET /page HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n")
-        slow.listen()
-        body = await slow.read_all()
-        assert body.endswith(PAGE)
-    assert not told(logged, "client dropped: it took nothing")
+class Buffer(asyncio.Transport):
+    """A transport whose buffer holds `unsent` bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent = 0
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dropped"),
+    [
+        ([0, 0, 0, 0], False),
+        ([900, 800, 700, 600], False),  # slow, but it takes something
+        ([900, 900, 900, 899, 899, 899], False),
+        ([900, 900, 900, 900, 900], True),
+        ([900, 0, 900, 900, 900], False),  # each time something new
+        ([300, 500, 700, 900, 900], True),
+    ],
+)
+async def test_only_who_takes_nothing_at_all_is_dropped(sizes: list[int], dropped: bool) -> None:
+    runner = ConnectionRunner(web.Application(), Bounds(send_timeout=3.5))
+    await runner.setup()
+    assert runner.server is not None
+    connection, wire = runner.server(), Buffer()
+    assert isinstance(connection, Connection)
+    connection.connection_made(wire)
+    now = asyncio.get_running_loop().time()
+    for second, size in enumerate(sizes):
+        wire.unsent = size
+        connection.look(now + second)
+    assert wire.aborted is dropped
+    connection.connection_lost(None)
+    await runner.cleanup()
 
 
 async def taken(writer: asyncio.StreamWriter, data: bytes) -> bool:
