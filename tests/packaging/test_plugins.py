@@ -29,11 +29,11 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 class Environment:
     """A virtual environment that holds the daemon's wheel; its commands see nothing of the user's own."""
 
-    def __init__(self, folder: Path, wheel: Path) -> None:
+    def __init__(self, folder: Path, *packages: str | Path) -> None:
         self.bin = folder / "venv" / "bin"
         self.home = folder
         venv.create(folder / "venv", with_pip=True)
-        self.run("python", "-m", "pip", "install", "--quiet", wheel)
+        self.run("python", "-m", "pip", "install", "--quiet", *packages)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -87,9 +87,7 @@ def environment(distributions: tuple[Path, Path], tmp_path: Path) -> Environment
 @pytest.fixture(scope="module")
 def typed(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """One that also has mypy, and the kit's own dependencies."""
-    made = Environment(tmp_path_factory.mktemp("typed"), distributions[1])
-    made.run("python", "-m", "pip", "install", "--quiet", f"{distributions[1]}[testing]", "mypy>=2.4,<3")
-    return made
+    return Environment(tmp_path_factory.mktemp("typed"), f"{distributions[1]}[testing]", "mypy>=2.4,<3")
 
 
 def free_ports(count: int) -> list[int]:
