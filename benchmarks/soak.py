@@ -4,7 +4,8 @@ Everything at once, against the same fake upstream as the benchmark: JSON and st
 long and short requests, clients that leave in the middle, connections that say nothing, unknown names and
 wrong keys, a target that is dead, keys issued and revoked, reloads, and somebody who reads the metrics. Half
 way, and at the end, the load pauses until idle connections have gone; the second half must add under 5 MiB
-and no file descriptor. The exit status says whether it did.
+and no file descriptor. The exit status says whether it did. What the daemon remembers of answers is bounded
+(`[server] memory`), and here to so little that it is full long before half way.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ GROWTH: Final = 5.0  # MiB
 SERVER: Final = """\
 max_connections = 400
 idle_timeout = "5s"
+memory = "4MiB"
 """
 TABLES: Final = """
 [clients.bench]
