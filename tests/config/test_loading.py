@@ -203,7 +203,8 @@ targets = []
     [
         (
             "port = 1",
-            "1:1: port: unknown key; known here: server, clients, providers, routes, breaker, metrics, plugins",
+            "1:1: port: unknown key; known here: server, clients, providers, routes, breaker, metrics, "
+            "plugins",
         ),
         ("server = 5", "1:1: server: must be a table: [server]"),
         ("providers = 5", "1:1: providers: must be tables: [providers.NAME]"),
