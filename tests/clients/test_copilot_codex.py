@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.codex import Codex, Ran, codex_program
 from tests.support.copilot.copilot import Fake, fake_copilot
+from tests.support.copilot.overheard import nothing_in
 from tests.support.copilot.turns import Call, Say, Think
 from tests.support.serving import serving_beside
 
@@ -66,7 +67,9 @@ async def ask(codex: Codex, fake: Fake, tmp_path: Path, model: str, *, key_comma
             assert ran.status == 0, ran
             return ran, (codex.work / "note.txt").read_text()
 
-        return await asyncio.to_thread(work)
+        done = await asyncio.to_thread(work)
+    await asyncio.to_thread(nothing_in, tmp_path / "daemon" / "daemon.log")
+    return done
 
 
 @pytest.mark.parametrize("key_command", [False, True], ids=["unknown model", "known model"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from openai import AsyncOpenAI
 
 from tests.clients.conftest import make_client
 from tests.support.copilot.copilot import Fake, fake_copilot
+from tests.support.copilot.overheard import nothing_in
 from tests.support.copilot.turns import Call, Say, Think
 from tests.support.serving import serving_beside
 
@@ -96,8 +98,10 @@ async def daemon(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Daem
     async with fake_copilot() as fake:
         accounts = {f"work{number}": fake.state.github_token() for number in range(PROVIDERS)}
         tables = [PROVIDER.format(name=name, token=token, url=fake.url) for name, token in accounts.items()]
-        async with serving_beside("\n".join([SERVER, *tables]), tmp_path_factory.mktemp("daemon")) as url:
+        folder = tmp_path_factory.mktemp("daemon")
+        async with serving_beside("\n".join([SERVER, *tables]), folder) as url:
             yield Daemon(fake, url, iter(accounts.items()))
+        await asyncio.to_thread(nothing_in, folder / "daemon.log")
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +56,10 @@ async def refusal(account: Any, heard: Overheard) -> MaestroError:
         await account.bearer()
     heard.error(failure.value)
     return failure.value
+
+
+def nothing_in(log: Path) -> None:
+    """Fail if a daemon's log holds a token that any fake has minted."""
+    heard = Overheard()
+    heard.text(log.read_text())
+    assert not list(heard.tokens())
