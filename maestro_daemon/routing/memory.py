@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from maestro_daemon.protocol import json
 
 _RESPONSES: Final = 10_000
-ITEM_BYTES: Final = 16 * 1024 * 1024
+ITEM_BYTES: Final = 64 * 1024 * 1024
 _ITEM_OVERHEAD: Final = 400  # what one entry costs beside its JSON, in bytes
 
 
