@@ -18,6 +18,7 @@ from maestro_daemon.protocol.client_tools import call_arguments, output_text
 from maestro_daemon.protocol.compaction import as_message, own_summary
 from maestro_daemon.protocol.custom_tools import wrap_input
 from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing, quoted
+from maestro_daemon.protocol.input_items import as_text, called_tool, declared_tools
 from maestro_daemon.protocol.json import dumps, loads
 from maestro_daemon.protocol.sayable_items import sayable_items
 from maestro_daemon.protocol.sealed_reasoning import Sealed, unseal
@@ -190,16 +191,16 @@ class _Conversation:
             name = self._names.called(ToolName(tool, tool))
             said = _function(name, self._arguments(call_arguments(item)))
         elif kind == "custom_tool_call":
-            name = self._names.called(_named("custom", index, item))
-            text = _string(item.get("input"))
+            name = self._names.called(called_tool("custom", index, item))
+            text = as_text(item.get("input"))
             said = (
                 {"type": "custom", "custom": {"name": name, "input": text}}
                 if self._dialect.custom_tools
                 else _function(name, wrap_input(text))
             )
         else:
-            name = self._names.called(_named("function", index, item))
-            said = _function(name, self._arguments(_string(item.get("arguments"))))
+            name = self._names.called(called_tool("function", index, item))
+            said = _function(name, self._arguments(as_text(item.get("arguments"))))
         output = self._pairs.outputs.get(index)
         turn.calls.append(Call(call_id, name, said, None if output is None else self._output(output)))
 
@@ -225,39 +226,15 @@ class _Conversation:
             return [{"type": "text", "text": output_text(item)}]
         output = item.get("output")
         if not isinstance(output, list):
-            return [{"type": "text", "text": _string(output)}]
+            return [{"type": "text", "text": as_text(output)}]
         return self._parts.read(output, f"input[{index}].output", from_tool=True)
 
     def _found_tools(self, tools: Any) -> str:
-        names = [self._names.called(tool) for tool in _declared(tools, None)]
+        names = [self._names.called(tool) for tool in declared_tools(tools)]
         if not names or self._dialect.tools is False:
             return "No tools found."
         return "These tools can be called now: " + ", ".join(dict.fromkeys(names))
 
 
-def _declared(tools: Any, namespace: str | None) -> Iterable[ToolName]:
-    for tool in tools if isinstance(tools, list) else ():
-        match tool:
-            case {"type": "function" | "custom" as kind, "name": str(name)}:
-                yield ToolName(kind, name, namespace)
-            case {"type": "namespace", "name": str(name), "tools": inner} if namespace is None:
-                yield from _declared(inner, name)
-
-
 def _function(name: str, arguments: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def _named(kind: Any, index: int, item: Mapping[str, Any]) -> ToolName:
-    name, namespace = item.get("name"), item.get("namespace")
-    if name is None or name == "":
-        raise missing(f"input[{index}].name")
-    if not isinstance(name, str):
-        raise invalid_type(f"input[{index}].name", "a string", name)
-    return ToolName(kind, name, namespace if isinstance(namespace, str) and namespace else None)
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else dumps(value).decode()

@@ -12,6 +12,7 @@ from maestro_daemon.protocol.chat_messages import chat_messages
 from maestro_daemon.protocol.chat_tools import Toolbox
 from maestro_daemon.protocol.compaction import INSTRUCTION, TRIGGER, is_trigger
 from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing, quoted
+from maestro_daemon.protocol.input_items import input_items
 from maestro_daemon.protocol.json import dumps
 from maestro_daemon.protocol.tool_names import ToolNames
 from maestro_daemon.request import ResponseRequest
@@ -89,7 +90,7 @@ def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
         )
     dropped: list[str] = []
     names = ToolNames()
-    items = _items(given.get("input"))
+    items = input_items(given.get("input"))
     if compacts := len(items) > 0 and is_trigger(items[-1]):
         items = _asking_for_summary(items)
     toolbox = Toolbox(names, dialect, dropped)
@@ -125,19 +126,6 @@ def chat_call(request: ResponseRequest, dialect: ChatDialect) -> ChatCall:
         body[field] = {**ours, **value} if isinstance(ours, dict) and isinstance(value, Mapping) else value
     size = _characters(messages) + _size(body.get("tools"))
     return ChatCall(body, names, _bounded(dropped), size, compacts)
-
-
-def _items(given: Any) -> Sequence[Mapping[str, Any]]:
-    if given is None:
-        return ()
-    if isinstance(given, str):
-        return ({"role": "user", "content": given},)
-    if not isinstance(given, list):
-        raise invalid_type("input", "a string or an array of input items", given)
-    for index, item in enumerate(given):
-        if not isinstance(item, dict):
-            raise invalid_type(f"input[{index}]", "an object", item)
-    return given
 
 
 def _asking_for_summary(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

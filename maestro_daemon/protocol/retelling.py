@@ -16,7 +16,8 @@ from maestro_daemon.protocol.chat_tools import Toolbox
 from maestro_daemon.protocol.compaction import INSTRUCTION, TRIGGER, is_trigger
 from maestro_daemon.protocol.compaction_answer import CompactionReducer
 from maestro_daemon.protocol.exact_request import exact
-from maestro_daemon.protocol.field_checks import invalid_type, invalid_value
+from maestro_daemon.protocol.field_checks import invalid_value
+from maestro_daemon.protocol.input_items import input_items
 from maestro_daemon.protocol.json import dumps
 from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.told_parts import Part, TextPart
@@ -132,7 +133,7 @@ def retell(request: ResponseRequest, *, provider: str) -> Retelling:
     """
     request = exact(request)
     given = request.body
-    items = _items(given.get("input"))
+    items = input_items(given.get("input"))
     check_translated(request)
     dropped: list[str] = []
     names = ToolNames()
@@ -173,19 +174,6 @@ def retell(request: ResponseRequest, *, provider: str) -> Retelling:
         compacts=compacts,
         dropped=dropped,
     )
-
-
-def _items(given: Any) -> Sequence[Mapping[str, Any]]:
-    if given is None:
-        return ()
-    if isinstance(given, str):
-        return ({"role": "user", "content": given},)
-    if not isinstance(given, list):
-        raise invalid_type("input", "a string or an array of input items", given)
-    for index, item in enumerate(given):
-        if not isinstance(item, dict):
-            raise invalid_type(f"input[{index}]", "an object", item)
-    return given
 
 
 def _effort(given: Mapping[str, Any]) -> str | None:

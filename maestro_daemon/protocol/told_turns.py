@@ -7,7 +7,7 @@ it, whatever stood between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ from maestro_daemon.protocol.client_tools import call_arguments, output_text
 from maestro_daemon.protocol.compaction import as_message, own_summary
 from maestro_daemon.protocol.custom_tools import wrap_input
 from maestro_daemon.protocol.field_checks import invalid_type, invalid_value, missing, quoted
-from maestro_daemon.protocol.json import dumps, loads
+from maestro_daemon.protocol.input_items import as_text, called_tool, declared_tools
+from maestro_daemon.protocol.json import loads
 from maestro_daemon.protocol.sayable_items import sayable_items
 from maestro_daemon.protocol.sealed_reasoning import unseal
 from maestro_daemon.protocol.told_parts import Part, TextPart, told_parts
@@ -197,11 +198,11 @@ class _Telling:
             name = self._names.called(ToolName(tool, tool))
             arguments = call_arguments(item)
         elif kind == "custom_tool_call":
-            name = self._names.called(_named("custom", index, item))
-            arguments = wrap_input(_string(item.get("input")))
+            name = self._names.called(called_tool("custom", index, item))
+            arguments = wrap_input(as_text(item.get("input")))
         else:
-            name = self._names.called(_named("function", index, item))
-            arguments = _string(item.get("arguments"))
+            name = self._names.called(called_tool("function", index, item))
+            arguments = as_text(item.get("arguments"))
         output = self._pairs.outputs.get(index)
         return Called(
             self._pairs.ids[index],
@@ -214,39 +215,15 @@ class _Telling:
         item = self._items[index]
         kind = item["type"]
         if kind == "tool_search_output":
-            names = [self._names.called(tool) for tool in _declared(item.get("tools"), None)]
+            names = [self._names.called(tool) for tool in declared_tools(item.get("tools"))]
             found = f"These tools can be called now: {', '.join(dict.fromkeys(names))}" if names else ""
             return (TextPart(found or "No tools found."),)
         if kind not in ("function_call_output", "custom_tool_call_output"):
             return (TextPart(output_text(item)),)
         output = item.get("output")
         if not isinstance(output, list):
-            return (TextPart(_string(output)),)
+            return (TextPart(as_text(output)),)
         return told_parts(output, f"input[{index}].output", self._dropped, from_tool=True)
-
-
-def _declared(tools: Any, namespace: str | None) -> Iterable[ToolName]:
-    for tool in tools if isinstance(tools, list) else ():
-        match tool:
-            case {"type": "function" | "custom" as kind, "name": str(name)}:
-                yield ToolName(kind, name, namespace)
-            case {"type": "namespace", "name": str(name), "tools": inner} if namespace is None:
-                yield from _declared(inner, name)
-
-
-def _named(kind: Any, index: int, item: Mapping[str, Any]) -> ToolName:
-    name, namespace = item.get("name"), item.get("namespace")
-    if name is None or name == "":
-        raise missing(f"input[{index}].name")
-    if not isinstance(name, str):
-        raise invalid_type(f"input[{index}].name", "a string", name)
-    return ToolName(kind, name, namespace if isinstance(namespace, str) and namespace else None)
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else dumps(value).decode()
 
 
 def _object(text: str) -> dict[str, Any]:
