@@ -13,6 +13,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
 from tests.support.fake_upstream import FakeUpstream, fake_upstream
+from tests.support.reloaded import WHOLE
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("dev", deadline=None)
@@ -41,4 +42,12 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 async def upstream() -> AsyncIterator[FakeUpstream]:
     """A fake upstream, without a script yet."""
     async with fake_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FakeUpstream]:
+    """A second upstream, which says Hello."""
+    async with fake_upstream() as running:
+        running.play(WHOLE)
         yield running

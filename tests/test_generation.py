@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from maestro_daemon.plugin import (
     HttpOptions,
     ProviderUnavailable,
     hookimpl,
 )
-from tests.support import native
-from tests.support.fake_upstream import FakeUpstream, Reply, fake_upstream, refusal
+from tests.support.fake_upstream import FakeUpstream, refusal
 from tests.support.house import NativeProvider
+from tests.support.reloaded import WHOLE, is_closed
 from tests.support.standing import SERVER, provider, route, standing
-
-HELLO = native.text("Hel", "lo")
-WHOLE = Reply(native.response("resp_1", "completed", [native.message("Hello")]))
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeUpstream]:
-    """A second upstream."""
-    async with fake_upstream() as running:
-        running.play(WHOLE)
-        yield running
-
-
-def is_closed(provider: Any) -> bool:
-    """Whether a provider's connections are closed for good."""
-    closed: bool = provider._http._session.closed
-    return closed
 
 
 async def test_what_did_not_change_is_kept_with_its_connection(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from maestro_daemon.plugin import (
     HttpOptions,
@@ -20,27 +18,10 @@ from maestro_daemon.plugin import (
     hookimpl,
 )
 from maestro_daemon.server.control_socket import follow
-from tests.support import native
-from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Reply, Stream, fake_upstream, refusal
+from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Stream, refusal
 from tests.support.house import NativeProvider, parse_stream
+from tests.support.reloaded import HELLO, WHOLE, is_closed
 from tests.support.standing import SERVER, provider, route, standing, told, until
-
-HELLO = native.text("Hel", "lo")
-WHOLE = Reply(native.response("resp_1", "completed", [native.message("Hello")]))
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeUpstream]:
-    """A second upstream."""
-    async with fake_upstream() as running:
-        running.play(WHOLE)
-        yield running
-
-
-def is_closed(provider: Any) -> bool:
-    """Whether a provider's connections are closed for good."""
-    closed: bool = provider._http._session.closed
-    return closed
 
 
 async def test_an_added_provider_and_route_answer_at_once(
