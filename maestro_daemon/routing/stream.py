@@ -103,13 +103,9 @@ class ResponseStream:
                                 if not answered:
                                     answered = True
                                     attempt.answered()
+                                yield _noted(attempt, event, ended=splice.ended)
                                 if splice.ended:
-                                    _judge(attempt, event)
-                                    yield attempt.seal.event(event)
                                     break
-                                if event.type == "error":
-                                    attempt.told(_failure(attempt, event))
-                                yield attempt.seal.event(event)
                     splice.end()
                     return
                 except FAILURES as error:
@@ -143,13 +139,9 @@ class ResponseStream:
                         answered = True
                         self.target = attempt.target
                         attempt.answered()
+                    yield _noted(attempt, event, ended=splice.ended)
                     if splice.ended:
-                        _judge(attempt, event)
-                        yield attempt.seal.event(event)
                         break
-                    if event.type == "error":
-                        attempt.told(_failure(attempt, event))
-                    yield attempt.seal.event(event)
         splice.end()
 
     def _accepted(self, target: Target, event: ResponseEvent) -> bool:
@@ -166,6 +158,15 @@ class ResponseStream:
 def _failure(attempt: Try, event: ResponseEvent) -> MaestroError:
     """What an ``error`` event tells; the splice has read it before."""
     return error_body.stream_failure(json.loads(event.payload), provider=attempt.target.provider_name)
+
+
+def _noted(attempt: Try, event: ResponseEvent, *, ended: bool) -> ResponseEvent:
+    """An output event as it leaves, its ciphertext marked; what it says of the attempt is noted before."""
+    if ended:
+        _judge(attempt, event)
+    elif event.type == "error":
+        attempt.told(_failure(attempt, event))
+    return attempt.seal.event(event)
 
 
 def _judge(attempt: Try, event: ResponseEvent) -> None:
