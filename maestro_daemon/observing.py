@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from maestro_daemon import __version__
-from maestro_daemon.config.tables import split_address
+from maestro_daemon.config.server_tables import split_address
 from maestro_daemon.generation import Lasting
 from maestro_daemon.listening import Listening
 from maestro_daemon.server.access import is_loopback

@@ -2,15 +2,13 @@
 
 from maestro_daemon.config.files import CONFIG_NAME, find
 from maestro_daemon.config.loading import Config, ProviderConfig, load
+from maestro_daemon.config.server_tables import MetricsOptions, ServerOptions, TlsOptions
 from maestro_daemon.config.tables import (
     ClientOptions,
     ConfigFile,
-    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
-    ServerOptions,
-    TlsOptions,
 )
 
 __all__ = [

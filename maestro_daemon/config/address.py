@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from maestro_daemon.config import files
 from maestro_daemon.config.faults import of_validation, refuse
-from maestro_daemon.config.tables import ServerOptions
+from maestro_daemon.config.server_tables import ServerOptions
 from maestro_daemon.errors import ConfigInvalid
 
 

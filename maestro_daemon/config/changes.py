@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from maestro_daemon.config.faults import key_text
 from maestro_daemon.config.loading import Config, ProviderConfig
-from maestro_daemon.config.tables import ServerOptions
+from maestro_daemon.config.server_tables import ServerOptions
 
 _ONLY_AT_START: Final = ("host", "port", "unix_socket")
 """Keys of ``[server]`` that say where the daemon listens."""

@@ -23,6 +23,7 @@ from maestro_daemon.config.meaning import (
     unusable_plugins,
     unusable_routes,
 )
+from maestro_daemon.config.server_tables import MetricsOptions, ServerOptions
 from maestro_daemon.config.tables import (
     CLIENT_NAME,
     PROVIDER_NAME,
@@ -30,11 +31,9 @@ from maestro_daemon.config.tables import (
     BreakerOptions,
     ClientOptions,
     ConfigFile,
-    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
-    ServerOptions,
 )
 from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.providers.registry import HOUSE_KEYS, Registry

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from maestro_daemon.config.faults import Fault, nearest
-from maestro_daemon.config.tables import ClientOptions, PluginsOptions, RouteOptions, ServerOptions
+from maestro_daemon.config.server_tables import ServerOptions
+from maestro_daemon.config.tables import ClientOptions, PluginsOptions, RouteOptions
 from maestro_daemon.providers.options import is_loopback
 from maestro_daemon.providers.registry import Registry
 from maestro_daemon.server.client import is_askable

@@ -13,16 +13,14 @@ import pytest
 from pydantic import BaseModel
 
 from maestro_daemon import errors, plugin
+from maestro_daemon.config.server_tables import MetricsOptions, ServerOptions, TlsOptions
 from maestro_daemon.config.tables import (
     BreakerOptions,
     ClientOptions,
     ConfigFile,
-    MetricsOptions,
     PluginsOptions,
     ProviderTable,
     RouteOptions,
-    ServerOptions,
-    TlsOptions,
 )
 from maestro_daemon.providers import hookspecs
 from maestro_local.options import LocalOptions

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from maestro_daemon.config.tables import split_address
+from maestro_daemon.config.server_tables import split_address
 from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.providers.notices import Attempt, Outcome
 from maestro_daemon.request import ResponseRequest
