@@ -42,9 +42,12 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def find(environ: Mapping[str, str] | None = None) -> Path:
-    """The socket to ask: the user's own daemon if there is one, else the system's, else the default path."""
+    """The socket to ask: the user's own daemon if one listens, else the system's, else the default path.
+
+    A daemon that was killed leaves its socket behind, which must not stand before the system's.
+    """
     own = default_path(environ)
-    if not is_socket(own) and is_socket(_SYSTEM_SOCKET):
+    if is_socket(_SYSTEM_SOCKET) and not (is_socket(own) and is_live(own)):
         return _SYSTEM_SOCKET
     return own
 

@@ -225,6 +225,20 @@ def test_the_system_daemon_is_asked_when_the_user_has_none(tmp_path, monkeypatch
         assert control_socket.find(environ) == system
 
 
+def test_a_socket_that_a_killed_daemon_left_does_not_hide_the_system_daemon(tmp_path, monkeypatch):
+    system = tmp_path / "system.sock"
+    monkeypatch.setattr(control_socket, "_SYSTEM_SOCKET", system)
+    own = tmp_path / "maestro-daemon" / "control.sock"
+    own.parent.mkdir()
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    with socket.socket(socket.AF_UNIX) as of_the_system, socket.socket(socket.AF_UNIX) as of_the_user:
+        of_the_system.bind(str(system))
+        of_the_user.bind(str(own))
+        assert control_socket.find(environ) == system
+        of_the_user.listen()
+        assert control_socket.find(environ) == own
+
+
 # Questions, actions and flows
 
 

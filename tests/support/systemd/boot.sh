@@ -22,6 +22,9 @@ mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
+# A daemon that this machine itself has or had is none of this host's.
+rm -rf ".${HOME:-/root}/.config/maestro-daemon" ".${HOME:-/root}/.local/state/maestro-daemon" etc/maestro-daemon \
+  etc/systemd/system/maestro-daemon* var/lib/maestro-daemon var/lib/private/maestro-daemon
 for shared in "$@"; do
   mkdir -p ".$shared"
   mount --bind "$shared" ".$shared"
