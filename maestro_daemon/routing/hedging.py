@@ -144,6 +144,7 @@ class Race:
                     await _end([racer.task])
                     if running:
                         continue
+                    self._pursuit.progress.served = None
                     if said is not None:
                         raise said
                     return
@@ -151,6 +152,7 @@ class Race:
                     if not accepted:
                         accepted = True
                         self.accepted_by = racer.attempt
+                        self._pursuit.progress.served = racer.attempt.attempt  # as far as is known now
                         yield said
                     continue
                 self.winner = racer.attempt

@@ -209,7 +209,7 @@ class ResponsesHandler:
         visit: Visit | None,
     ) -> web.StreamResponse:
         stream = await front.router.stream(wanted, progress)
-        told = len(progress.attempts)
+        told = (progress.latest, len(progress.attempts))
         headers = passed_back(stream.headers, asked_model=wanted.asked_model)
         if visit is not None:
             visit.tell(headers)
@@ -230,7 +230,7 @@ class ResponsesHandler:
                         if not begun:
                             begun = True
                             outcome.first_output_after = time.monotonic() - began
-                            if len(progress.attempts) > told:
+                            if told != (progress.latest, len(progress.attempts)):
                                 writer.send_raw(_fallback_comment(progress))
                         guard.take(event)
                         if guard.ended:

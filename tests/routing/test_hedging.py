@@ -89,7 +89,35 @@ async def test_acceptance_does_not_win_the_first_output_does() -> None:
     assert stream.target.name == "p1/m"
     async with stream as events:
         assert [event.type async for event in events] == TYPES
-    assert stream.target.name == "p2/m"
+    assert stream.target.name == bench.progress.target == "p2/m"
+    bench.check_closed()
+
+
+async def test_who_accepted_is_told_whoever_was_asked_last() -> None:
+    second_failed = asyncio.Event()
+
+    class Refusing(Scripted):
+        async def stream(self, request: ResponseRequest) -> Any:
+            second_failed.set()
+            async for event in super().stream(request):
+                yield event
+
+    first = Scripted(second_failed, Accepted(), *EVENTS[1:])
+    bench = hedging(first, Refusing(UpstreamRefused("busy", status=500)))
+    stream = await bench.router.stream(bench.request, bench.progress)
+    assert bench.asked == ["p1/m", "p2/m"]
+    assert bench.progress.target == "p1/m"
+    async with stream as events:
+        assert [event.type async for event in events] == TYPES
+    bench.check_closed()
+
+
+async def test_a_third_is_told_when_both_of_a_race_accepted_in_vain() -> None:
+    bench = hedging(
+        Scripted(Accepted(), UpstreamBroken("cut")), Scripted(Accepted(), UpstreamBroken("cut")), whole()
+    )
+    assert await bench.events() == TYPES
+    assert bench.progress.target == bench.asked[-1] == "p3/m"
     bench.check_closed()
 
 

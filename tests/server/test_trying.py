@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from maestro_daemon.events import Accepted
 from maestro_daemon.request import Timeouts
 from maestro_daemon.routing.terms import Patience, Terms
 from tests.support import native
+from tests.support.core import named
 from tests.support.fake_upstream import STALL, FakeUpstream, Reply, Stream, fake_upstream, refusal
 from tests.support.house import House, NativeProvider, house, parse_stream
+from tests.support.scripted import HELLO, Scripted
 from tests.support.translated_provider import TranslatedProvider
 
 MODEL = "coder"
@@ -108,6 +111,21 @@ async def test_a_late_target_is_raced_and_the_loser_let_go(stream: bool) -> None
         assert await first.left.get()
         rows = {row["target"]: (row["attempts"], row["in_flight"]) for row in front.health.snapshot()}
         assert rows == {"first/gpt-test": (0, 0), "second/gpt-test": (1, 0)}
+
+
+async def test_of_a_race_the_headers_name_who_accepted_and_a_comment_who_spoke() -> None:
+    speak = asyncio.Event()
+    events = [Accepted(), *map(named, HELLO)]
+    providers: Any = {"first": Scripted(speak, *events), "second": Scripted(Accepted(), asyncio.Event())}
+    routes: Any = {MODEL: (["first/m", "second/m"], [])}
+    async with asyncio.timeout(20), house(providers, routes, terms=Terms(hedge=True)) as front:
+        for _ in range(20):
+            front.health.pace(MODEL, stream=True).add(0.001)
+        asked = {"model": MODEL, "input": "Hi", "stream": True}
+        async with front.session.post(f"{front.url}/v1/responses", json=asked) as answer:
+            assert answer.headers["x-maestro-target"] == "second/m"
+            speak.set()
+            assert b": maestro target=first/m attempts=2\n\n" in await answer.read()
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
