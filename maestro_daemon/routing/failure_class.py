@@ -59,13 +59,16 @@ QUOTA_CODES: Final = frozenset(
         "quota_exceeded",
         "payment_required",
         "usage_not_included",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
     }
 )
 """Codes of an account without credit, whatever the status."""
 
 _OUT_OF_CREDIT: Final = re.compile(
     r"credit balance|insufficient (account )?(balance|credits?|funds|quota)|out of credits?\b"
-    r"|(exceeded|reached) your (current|monthly) (quota|spending limit|usage limit)"
+    r"|(exceeded|reached|hit) your (current|monthly) (quota|spend(ing)? limit|usage limit)"
+    r"|reached your (specified )?(workspace )?API usage limits"
     r"|check your plan and billing|billing (hard )?limit|payment (is )?required",
     re.IGNORECASE,
 )
