@@ -49,7 +49,7 @@ def exhausted(failures: Sequence[Failure], cooling: Sequence[Cooling] = ()) -> M
         return _all_cooling(cooling, limited=bool(limited))
     if limited:
         return _as_limit(limited, cooling)
-    return _as_server_error(failures[-1].error, cooling)
+    return _as_server_error(failures[-1], cooling)
 
 
 def _all_cooling(cooling: Sequence[Cooling], *, limited: bool) -> MaestroError:
@@ -151,7 +151,8 @@ def _as_limit(
     )
 
 
-def _as_server_error(error: MaestroError, cooling: Sequence[Cooling] = ()) -> MaestroError:
+def _as_server_error(failure: Failure, cooling: Sequence[Cooling] = ()) -> MaestroError:
+    error = failure.error
     if isinstance(error, CredentialsRefused):
         return AttemptsExhausted(
             _with(
@@ -169,8 +170,8 @@ def _as_server_error(error: MaestroError, cooling: Sequence[Cooling] = ()) -> Ma
             headers={"retry-after": str(_whole(min(each.seconds for each in cooling)))},
         )
     overloaded = isinstance(error, ProviderUnavailable) or error.status in (503, 529)
-    retry_after = error.retry_after if isinstance(error, UpstreamRefused) else None
-    headers = {} if retry_after is None else {"retry-after": str(_whole(retry_after))}
+    told = failure.retry_after if isinstance(error, UpstreamRefused) else None
+    headers = {} if told is None else {"retry-after": str(_whole(told))}
     return AttemptsExhausted(
         _with(error.message, cooling),
         status=503 if overloaded else 502,
