@@ -217,6 +217,7 @@ class HttpUpstream:
                 soon = not silence.fell and self._loop.time() - began < _STALE_WITHIN
                 if soon and reused and not fresh and isinstance(error, CONNECTION_LOST):
                     fresh = True
+                    self._pooled_until = 0.0  # none lies idle any more
                     continue
                 raise unanswered(
                     TimeoutError() if silence.fell else error,

@@ -241,6 +241,16 @@ async def test_a_server_that_falls_at_each_request_is_asked_twice_at_most() -> N
         assert len(raw.requests) == 5
 
 
+async def test_a_server_that_fell_is_asked_once_by_whoever_comes_next() -> None:
+    dying: list[Step] = [READ, answer(), READ, RESET]
+    async with raw_upstream(dying, [READ, RESET], [READ, RESET]) as raw, http(raw.url) as upstream:
+        await ask(upstream)
+        await failure(upstream)
+        assert len(raw.requests) == 3
+        await failure(upstream)
+        assert len(raw.requests) == 4
+
+
 async def test_a_body_of_many_mebibytes_arrives_whole(upstream: FakeUpstream) -> None:
     upstream.play(Reply({}))
     body = json.dumps({"image": "x" * 20_000_000}).encode()
