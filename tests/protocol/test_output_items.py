@@ -38,6 +38,7 @@ def called(kind: Kind, arguments: str, reason: str = "tool_calls") -> Played:
 def test_local_shell_arguments_become_a_local_shell_call(arguments: str, action: dict[str, Any]) -> None:
     item = called("local_shell", arguments).output[0]
     assert (item["type"], item["call_id"], item["status"]) == ("local_shell_call", "c1", "completed")
+    assert item["id"].startswith("lsh_")
     assert item["action"] == action
 
 
@@ -50,6 +51,7 @@ def test_shell_arguments_become_a_shell_call_told_command_by_command(
 ) -> None:
     played = called("shell", arguments)
     assert played.output[0]["type"] == "shell_call"
+    assert played.output[0]["id"].startswith("sh_")
     assert played.output[0]["action"]["commands"] == commands
     for kind in ("added", "delta", "done"):
         told = played.payloads(f"shell_call_command.{kind}")
@@ -69,6 +71,7 @@ def test_apply_patch_arguments_become_an_apply_patch_call(operation: dict[str, A
     for arguments in (operation, {"operation": operation}):
         item = called("apply_patch", json.dumps(arguments)).output[0]
         assert (item["type"], item["call_id"], item["operation"]) == ("apply_patch_call", "c1", operation)
+        assert item["id"].startswith("apc_")
 
 
 @pytest.mark.parametrize(
