@@ -128,6 +128,9 @@ def _tool_choice(param: str, value: Any) -> None:
     if value["type"] == "allowed_tools":
         require(param, value, "tools")
     check_fields(param, value, {"name": name, "mode": one_of(("auto", "required")), "tools": objects})
+    for index, tool in enumerate(value.get("tools") or ()):
+        require(f"{param}.tools[{index}]", tool, "type")
+        check_fields(f"{param}.tools[{index}]", tool, {"type": name, "name": name, "namespace": string})
 
 
 def _not_served(remedy: str) -> Check:
@@ -216,6 +219,16 @@ def _role(param: str, value: Any) -> None:
     one_of(_ROLES)(param, value)
 
 
+def _one(fields: Mapping[str, Check]) -> Check:
+    """A check for an object with these fields."""
+
+    def check(param: str, value: Any) -> None:
+        mapping(param, value)
+        check_fields(param, value, fields)
+
+    return check
+
+
 _CALL_NAMES: Mapping[str, Check] = {"call_id": string, "name": name, "namespace": string}
 _OUTPUT: _Shape = (("output",), {"call_id": string, "output": _content})
 _MESSAGE: _Shape = (("role",), {"role": _role, "content": _content, "id": string, "phase": string})
@@ -229,6 +242,13 @@ _ITEMS: Mapping[str, _Shape] = {
     "additional_tools": ((), {"tools": _tools}),
     "tool_search_call": ((), {"call_id": string, "execution": string}),
     "tool_search_output": ((), {"call_id": string, "tools": _tools}),
+    "local_shell_call": ((), {"call_id": string, "action": _one({"command": strings, "env": mapping})}),
+    "shell_call": ((), {"call_id": string, "action": _one({"commands": strings})}),
+    "apply_patch_call": (
+        (),
+        {"call_id": string, "operation": _one({"type": string, "path": string, "diff": string})},
+    ),
+    "apply_patch_call_output": ((), {"call_id": string, "status": string}),
     "compaction": ((), {"encrypted_content": string}),
     "configuration_update": ((), {"reasoning": _reasoning, "text": _text}),
     "item_reference": ((), {"id": string}),

@@ -114,6 +114,41 @@ def refused(change: dict[str, Any]) -> tuple[str | None, str | None]:
             "input[0].output",
             "missing_required_parameter",
         ),
+        (
+            {"input": [{"type": "local_shell_call", "call_id": "c", "action": "ls"}]},
+            "input[0].action",
+            "invalid_type",
+        ),
+        (
+            {"input": [{"type": "local_shell_call", "call_id": "c", "action": {"command": ["ls", 5]}}]},
+            "input[0].action.command[1]",
+            "invalid_type",
+        ),
+        (
+            {"input": [{"type": "shell_call", "call_id": "c", "action": {"commands": "ls"}}]},
+            "input[0].action.commands",
+            "invalid_type",
+        ),
+        (
+            {"input": [{"type": "apply_patch_call", "call_id": "c", "operation": {"path": 5}}]},
+            "input[0].operation.path",
+            "invalid_type",
+        ),
+        (
+            {"input": [{"type": "apply_patch_call_output", "call_id": "c", "status": 5}]},
+            "input[0].status",
+            "invalid_type",
+        ),
+        (
+            {"tool_choice": {"type": "allowed_tools", "tools": [{"type": 5}]}},
+            "tool_choice.tools[0].type",
+            "invalid_type",
+        ),
+        (
+            {"tool_choice": {"type": "allowed_tools", "tools": [{"name": "f"}]}},
+            "tool_choice.tools[0].type",
+            "missing_required_parameter",
+        ),
     ],
 )
 def test_a_fault_is_named_by_param_and_code(change: dict[str, Any], param: str, code: str) -> None:
@@ -133,6 +168,9 @@ def test_a_fault_is_named_by_param_and_code(change: dict[str, Any], param: str, 
         {"tools": [{"type": "function", "name": "f", "description": None, "parameters": None}]},
         {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]}},
         {"tool_choice": {"type": "choice_of_the_future"}},
+        {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp", "server_label": "s"}]}},
+        {"input": [{"type": "local_shell_call", "call_id": "c", "action": {"command": ["ls"], "env": {}}}]},
+        {"input": [{"type": "shell_call", "call_id": "c"}, {"type": "apply_patch_call", "call_id": "c"}]},
         {"input": [{"type": "item_of_the_future", "content": 5}]},
         {"input": [{"role": "user", "content": [{"type": "part_of_the_future", "text": 5}]}]},
         {"input": [{"id": "rs_1"}, {"role": "assistant", "content": "plain"}]},
