@@ -161,6 +161,8 @@ def _set_fields(
                 body[field] = value
     elif given.get("service_tier") not in (None, "auto", "default"):
         dropped.append("service_tier")
+    if given.get("truncation") == "auto":
+        dropped.append("truncation")
     for field, value in given.items():
         if field not in _DONE_ELSEWHERE and value is not None:
             dropped.append(field[:_LONGEST_NAME])
@@ -205,6 +207,8 @@ class _Settings:
         if self._effort is not None:
             if (effort := _known_effort(self._effort, dialect.efforts)) is not None:
                 body["reasoning_effort"] = effort
+            elif self._effort not in _EFFORTS or not dialect.thinking_switch:
+                dropped.append("reasoning.effort")
             if dialect.thinking_switch:
                 body["chat_template_kwargs"] = {"enable_thinking": self._effort != "none"}
 

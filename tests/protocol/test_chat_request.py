@@ -184,6 +184,29 @@ def test_reasoning_effort_is_left_out_where_the_server_knows_none() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("effort", "switch", "dropped"),
+    [
+        ("colossal", True, ("reasoning.effort",)),
+        ("none", False, ("reasoning.effort",)),
+        ("none", True, ()),
+        ("minimal", False, ()),
+    ],
+)
+def test_an_effort_that_cannot_be_said_is_dropped_by_name(
+    effort: str, switch: bool, dropped: tuple[str, ...]
+) -> None:
+    dialect = replace(LOCAL, thinking_switch=switch)
+    assert translate(USER, reasoning={"effort": effort}, dialect=dialect).dropped == dropped
+
+
+def test_truncation_that_nobody_will_do_is_dropped_by_name() -> None:
+    call = translate(USER, truncation="auto")
+    assert "truncation" not in call.body
+    assert call.dropped == ("truncation",)
+    assert translate(USER, truncation="disabled").dropped == ()
+
+
 @pytest.mark.parametrize(("effort", "thinking"), [("none", False), ("low", True)])
 def test_reasoning_effort_switches_thinking_of_local_templates(effort: str, thinking: bool) -> None:
     body = translate(USER, reasoning={"effort": effort}).body
@@ -234,7 +257,7 @@ def test_configuration_update_is_refused_by_its_path() -> None:
 def test_truncation_max_tool_calls_and_the_like_are_the_gateways_own_work() -> None:
     call = translate(
         USER,
-        truncation="auto",
+        truncation="disabled",
         max_tool_calls=3,
         previous_response_id=None,
         conversation=None,
