@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import structlog.testing
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+from tests.support.environment import shut_out
 from tests.support.fake_upstream import FakeUpstream, fake_upstream
 from tests.support.reloaded import WHOLE
 
@@ -23,6 +26,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing that a user or a machine set up for itself is to change what the tests see."""
+    home = tempfile.TemporaryDirectory(prefix="home-of-tests-")
+    config.add_cleanup(home.cleanup)
+    shut_out(os.environ, Path(home.name))
+    os.umask(0o022)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from typing import Final
 from maestro_daemon.errors import ConfigInvalid
 
 CONFIG_NAME: Final = "maestro.toml"
+_OF_THE_MACHINE: Final = Path("/etc/maestro-daemon/config.toml")
 _LARGEST: Final = 4 * 2**20
 
 
@@ -29,7 +30,7 @@ def candidates(environ: Mapping[str, str]) -> list[Path]:
     return [
         Path(CONFIG_NAME),
         Path(home, "maestro-daemon", "config.toml"),
-        Path("/etc/maestro-daemon/config.toml"),
+        _OF_THE_MACHINE,
     ]
 
 

@@ -19,8 +19,10 @@ from click.testing import CliRunner, Result
 
 from maestro_daemon import __version__, discovery
 from maestro_daemon.cli import Commands, cli, screen
+from maestro_daemon.config import files
 from maestro_daemon.discovery import Found
 from maestro_daemon.errors import MaestroError
+from maestro_daemon.server import control_socket
 from tests.support.command import PROGRAM, Place
 
 GOOD = """
@@ -58,6 +60,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A folder of its own for commands, in this process and in others."""
     for name in ("MAESTRO_CONFIG", "RUNTIME_DIRECTORY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(files, "_OF_THE_MACHINE", tmp_path / "not-there.toml")
+    monkeypatch.setattr(control_socket, "_SYSTEM_SOCKET", tmp_path / "not-there.sock")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -17,7 +17,7 @@ from tests.support.npm import npm_packages
 from tests.support.serving import serving_beside
 from tests.support.upstream_kinds import NATIVE, TRANSLATED, Call, Kind, both
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 PACKAGES = ("ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4")
 CONFIG = """

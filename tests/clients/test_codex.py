@@ -17,7 +17,7 @@ from tests.support.codex_upstream import CALL_ID, chat_call, chat_text, native_c
 from tests.support.fake_upstream import FakeUpstream, Stream
 from tests.support.serving import serving_beside
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 COMMAND = {"cmd": "printf 'edited\\n' > note.txt && echo it-was-written"}
 PATCH = "*** Begin Patch\n*** Add File: note.txt\n+edited\n*** End Patch\n"

@@ -15,7 +15,7 @@ from tests.support.copilot.overheard import nothing_in
 from tests.support.copilot.turns import Call, Say, Think
 from tests.support.serving import serving_beside
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 CONFIG = """
 [server]

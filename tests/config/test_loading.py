@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from maestro_daemon.config import Config, load
+from maestro_daemon.config import Config, files, load
 from maestro_daemon.errors import ConfigInvalid
 from maestro_daemon.plugin import HttpOptions, Register, Secret, Table, hookimpl
 from maestro_daemon.providers.registry import Registry
@@ -50,6 +50,11 @@ class Fakes:
 
 
 FAKE = '[providers.home]\nkind = "fake"\nbase_url = "https://host/v1"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(files, "_OF_THE_MACHINE", tmp_path / "not-there.toml")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.support.documents import BASE_URL, README, block, blocks
 from tests.support.fake_upstream import FakeUpstream, Stream
 from tests.support.serving import serving_beside
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 CONFIG: Final = block(README, "toml", holding="[routes.coder]")
 CODEX: Final = {

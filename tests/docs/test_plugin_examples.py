@@ -21,6 +21,7 @@ from maestro_daemon import plugin
 from tests.support import chat, native
 from tests.support.command import Place
 from tests.support.documents import README, ROOT, block, blocks
+from tests.support.environment import fetching
 from tests.support.fake_upstream import FakeUpstream, Reply, Stream
 from tests.support.house import parse_stream
 from tests.support.installed_plugin import installed
@@ -115,7 +116,7 @@ def test_the_package_names_the_entry_point_that_the_daemon_looks_for() -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_the_package_is_installed_by_pip(place: Place, upstream: FakeUpstream, tmp_path: Path) -> None:
     def install() -> None:
         project = tmp_path / "maestro-acme"
@@ -124,7 +125,11 @@ async def test_the_package_is_installed_by_pip(place: Place, upstream: FakeUpstr
         (project / "pyproject.toml").write_text(PROJECT)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         result = subprocess.run(
-            [*pip, "--target", tmp_path / "packages", project], capture_output=True, text=True, timeout=170
+            [*pip, "--target", tmp_path / "packages", project],
+            env=fetching(),
+            capture_output=True,
+            text=True,
+            timeout=500,
         )
         assert result.returncode == 0, result.stderr
 

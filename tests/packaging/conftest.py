@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import ROOT
+from tests.support.environment import fetching
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +23,10 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     result = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", out, source],
         cwd=out,
+        env=fetching(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     (sdist,) = out.glob("*.tar.gz")

@@ -20,10 +20,11 @@ from typing import IO, Any, Final
 import pytest
 
 from tests.support.documents import ROOT, block, blocks
+from tests.support.environment import fetching
 
 PAGE: Final = ROOT / "docs" / "plugins.md"
 UPSTREAM: Final = block(PAGE, "python", holding="ThreadingHTTPServer")
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
 
 
 class Environment:
@@ -39,8 +40,8 @@ class Environment:
     def environ(self) -> dict[str, str]:
         """The environment of its commands."""
         return {
+            **fetching(self.home),
             "PATH": f"{self.bin}:{os.environ['PATH']}",
-            "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.home),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
@@ -48,7 +49,7 @@ class Environment:
     def run(self, *command: str | Path, cwd: Path | None = None, status: int = 0) -> str:
         """What the command prints; it must end with that status."""
         result = subprocess.run(
-            command, cwd=cwd or self.home, env=self.environ, capture_output=True, text=True, timeout=300
+            command, cwd=cwd or self.home, env=self.environ, capture_output=True, text=True, timeout=600
         )
         assert result.returncode == status, f"{command}: {result.stdout}\n{result.stderr}"
         assert "Traceback" not in result.stderr
@@ -99,8 +100,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def reachable(port: int) -> None:
-    """Return when somebody listens there; half a minute at most."""
-    until = time.monotonic() + 30
+    """Return when somebody listens there; two minutes at most."""
+    until = time.monotonic() + 120
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()

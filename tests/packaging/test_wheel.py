@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environment import fetching
 from tests.support.serving import serving
 
 ROOT = Path(__file__).parent.parent.parent
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=cwd, env=fetching(cwd), capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from tests.support import native
 from tests.support.fake_upstream import FakeUpstream, Reply
 from tests.support.systemd.box import Box, box
-from tests.support.systemd.installed import CONFIG, HERE, PREFIX, PROGRAM, UNITS, Service, service
+from tests.support.systemd.installed import CONFIG, HERE, PREFIX, PROGRAM, UNITS, Service, free_port, service
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
 SECRET = "sk-hunter22hunter22"
 WHOLE = Reply(native.response("resp_1", "completed", [native.message("Hello")]))
@@ -145,8 +145,8 @@ def test_what_is_uninstalled_leaves_nothing_but_its_state(possible: None, tmp_pa
         dry = host.did(HERE, "install-service", "--prefix", PREFIX, "--dry-run")
         assert "would write /etc/systemd/system/maestro-daemon.service" in dry
         assert files_of_ours(host) == before
-        host.did(HERE, "install-service", "--prefix", PREFIX, timeout=600)
-        one = Service(host, 8787)
+        host.did(HERE, "install-service", "--prefix", PREFIX, timeout=1500)
+        one = Service(host, free_port())
         one.configure('[providers.home]\nkind = "local"\nbase_url = "http://127.0.0.1:9/v1"\n')
         one.host.did(PROGRAM, "install-service")
         one.drop_in("Environment=MINE=1")

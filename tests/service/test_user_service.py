@@ -10,9 +10,10 @@ import pytest
 from tests.support.systemd.box import Box
 from tests.support.systemd.installed import PREFIX, PROGRAM, UNITS, free_port
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
-HOME = "/srv/alice"
+NAME = "alice-of-tests"  # nobody of the machine's, whose users the host has
+HOME = f"/srv/{NAME}"
 CONFIG = f"{HOME}/.config/maestro-daemon/config.toml"
 
 
@@ -20,11 +21,11 @@ class User:
     """A user of the host, and the commands that it runs."""
 
     def __init__(self, host: Box) -> None:
-        host.did("useradd", "-m", "-d", HOME, "alice")
+        host.did("useradd", "-m", "-d", HOME, NAME)
         self.host = host
-        self.runtime = f"/run/user/{host.did('id', '-u', 'alice').strip()}"
-        host.did("install", "-d", "-o", "alice", "-m", "0700", self.runtime)
-        manager = ["-p", "User=alice", "-p", "Delegate=yes", "-p", "Type=notify"]
+        self.runtime = f"/run/user/{host.did('id', '-u', NAME).strip()}"
+        host.did("install", "-d", "-o", NAME, "-m", "0700", self.runtime)
+        manager = ["-p", f"User={NAME}", "-p", "Delegate=yes", "-p", "Type=notify"]
         host.did(
             "systemd-run", "-u", "alices-systemd", *manager, "--setenv", f"XDG_RUNTIME_DIR={self.runtime}",
             "/lib/systemd/systemd", "--user",
@@ -33,7 +34,7 @@ class User:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         environ = [f"XDG_RUNTIME_DIR={self.runtime}", f"HOME={HOME}", "PATH=/usr/bin:/bin"]
-        return self.host.run("runuser", "-u", "alice", "--", "env", *environ, *command)
+        return self.host.run("runuser", "-u", NAME, "--", "env", *environ, *command)
 
     def did(self, *command: str) -> str:
         """Run a command that must succeed; what it said."""
@@ -47,7 +48,7 @@ def alice(host: Box) -> Iterator[User]:
     made = User(host)
     yield made
     host.run("systemctl", "stop", "alices-systemd")
-    host.run("userdel", "-r", "alice")
+    host.run("userdel", "-r", NAME)
 
 
 def test_a_user_installs_asks_reloads_and_uninstalls(alice: User, host: Box) -> None:

@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.environment import fetching
+
 CACHE: Final = Path(__file__).parent.parent.parent / ".cache"
 
 
@@ -32,7 +34,12 @@ def npm_packages(name: str, *packages: str) -> Path:
         install = [npm, "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
         install += ["--fetch-retries=2", "--fetch-retry-maxtimeout=10000", "--fetch-timeout=60000"]
         result = subprocess.run(
-            [*install, "--prefix", half, *packages], capture_output=True, text=True, timeout=300, check=False
+            [*install, "--prefix", half, *packages],
+            env=fetching(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         assert result.returncode == 0, result.stdout + result.stderr
         # Whole or not at all, also when two runs install at once.

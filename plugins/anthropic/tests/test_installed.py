@@ -19,9 +19,10 @@ import pytest_asyncio
 from messages_api import KEY, MessagesAPI, model_entry
 from scripted_answers import Answer, call, signature_of, text, thinking
 from tests.support.codex import Codex, codex_program
+from tests.support.environment import fetching
 from tests.support.serving import INSTALLED, serving
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
 
 DISTRIBUTION = Path(__file__).parent.parent
 COMMAND = {"cmd": "printf 'edited\\n' > note.txt && echo it-was-written"}
@@ -47,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = place / "source"
     shutil.copytree(DISTRIBUTION, source, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__", "build"))
     command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--outdir", place, source]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, env=fetching(), capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     (built,) = place.glob("*.whl")
     return built
@@ -57,8 +58,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `maestro-daemon` that has the plugin installed, while the environment of these tests has not."""
     place = tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-input", "--target"]
-    result = subprocess.run([*command, place / "lib", wheel], capture_output=True, text=True, timeout=280)
+    command: list[str | Path] = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-input"]
+    command += ["--target", place / "lib", wheel]
+    result = subprocess.run(command, env=fetching(), capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     script = place / "maestro-daemon"
     script.write_text(f'#!/bin/sh\nPYTHONPATH="{place / "lib"}" exec "{INSTALLED}" "$@"\n')

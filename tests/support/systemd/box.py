@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.support.environment import fetching
+
 ROOT: Final = Path(__file__).parent.parent.parent.parent
 _BOOT: Final = Path(__file__).with_name("boot.sh")
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
+_OF_ROOT: Final = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 _TOOLS: Final = ("unshare", "nsenter", "pgrep", "mount", "systemctl", "journalctl")
 
 
@@ -28,7 +31,7 @@ def lacking() -> str | None:
         if shutil.which(tool) is None:
             return f"{tool} is missing: install it with: sudo apt-get install util-linux procps systemd"
     tried = subprocess.run(
-        ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False
+        ["unshare", "--mount", "--pid", "--cgroup", "--fork", "true"], capture_output=True, check=False
     )
     if tried.returncode != 0:
         return "no namespaces can be made here"
@@ -36,12 +39,14 @@ def lacking() -> str | None:
 
 
 class Box:
-    """A running host."""
+    """A running host. What is run in there sees of this machine's environment only how to fetch packages."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self._environ = {**fetching(), "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+        self._environ["PATH"] = f"{self._environ['PATH']}:{_OF_ROOT}"
 
-    def run(self, *command: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str | Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
         """Run a command in there to its end."""
         return subprocess.run(
             self.command(*command),
@@ -52,13 +57,15 @@ class Box:
             timeout=timeout,
             check=False,
             cwd="/",
+            env=self._environ,
+            umask=0o022,
         )
 
     def command(self, *command: str | Path) -> list[str | Path]:
         """The words that run it in there."""
         return ["nsenter", "-t", str(self._pid), "-m", "-p", "-C", "-i", "-u", "--wd=/", *command]
 
-    def did(self, *command: str | Path, timeout: float = 60) -> str:
+    def did(self, *command: str | Path, timeout: float = 180) -> str:
         """Run a command that must succeed; what it said on stdout."""
         done = self.run(*command, timeout=timeout)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -67,7 +74,12 @@ class Box:
     def write(self, path: str, text: str, mode: str = "0644") -> None:
         """Write a file in there."""
         subprocess.run(
-            self.command("install", "-D", "-m", mode, "/dev/stdin", path), input=text, text=True, check=True
+            self.command("install", "-D", "-m", mode, "/dev/stdin", path),
+            input=text,
+            text=True,
+            check=True,
+            env=self._environ,
+            umask=0o022,
         )
 
     def read(self, path: str) -> str:
@@ -84,7 +96,7 @@ class Box:
         self.did("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", *words).stdout
 
-    def until(self, happened: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def until(self, happened: Callable[[], bool], what: str, seconds: float = 180) -> None:
         """Look again and again until it happened; fails when it did not."""
         ends = time.monotonic() + seconds
         while not happened():
@@ -103,6 +115,7 @@ def box(folder: Path, shared: Sequence[Path] = ()) -> Iterator[Box]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            env={**fetching(), "LANG": "C.UTF-8"},
         )
     assert process.stdout is not None
     assert process.stdin is not None
@@ -112,5 +125,5 @@ def box(folder: Path, shared: Sequence[Path] = ()) -> Iterator[Box]:
         yield Box(int(said[1]))
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(120)
         process.stdout.close()

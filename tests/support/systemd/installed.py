@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -30,18 +32,23 @@ class Connection(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(sys.argv[1])
-connection = Connection("localhost", timeout=30)
+connection = Connection("localhost", timeout=120)
 connection.request("POST", "/v1/responses", sys.argv[2], {"content-type": "application/json"})
 print(connection.getresponse().read().decode())
 """
 
 
 def free_port() -> int:
-    """A port of this machine, whose network the host shares, that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine, whose network the host shares, that nobody listens on.
+
+    None of those that the kernel hands out: a connection of anybody's would take it before the host does.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(1024, max(first, 2048)), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port was found")
 
 
 class Service:
@@ -108,7 +115,7 @@ class Service:
 def host_with_daemon(folder: Path, shared: Sequence[Path] = ()) -> Iterator[Box]:
     """A host on which the tested daemon is installed in an environment of its own, and not started."""
     with box(folder, shared) as host:
-        said = host.did(HERE, "install-service", "--prefix", PREFIX, timeout=600)
+        said = host.did(HERE, "install-service", "--prefix", PREFIX, timeout=1500)
         assert f"the service will run {PROGRAM}" in said
         yield host
 
