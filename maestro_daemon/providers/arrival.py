@@ -74,7 +74,11 @@ def patiently(work: Callable[[], _Loaded], plugin: str, owner: Owner, patience: 
             + (f"; it hangs at {place}" if place else "")
         )
     if raised:
-        raise raised[0]
+        error = raised[0]
+        if not isinstance(error, (Exception, SystemExit)):
+            # Of its own making: what is asked of the process from outside never comes up in this thread.
+            raise PluginBroken(sentence_of(error, owner)) from error
+        raise error
     return given[0]
 
 

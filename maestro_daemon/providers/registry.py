@@ -2,13 +2,16 @@
 
 Entry points of the group ``maestro_daemon`` are loaded one by one, each in its own ``try`` and within a time:
 a plugin that cannot be imported, hangs, misspells a hook or registers a kind twice is a row with its error,
-and nothing else of it stays. The order is that of ``[plugins] enabled``, else alphabetical, never that of the
+and nothing else of it stays. The order is that of ``[plugins] enabled``, else the daemon's own plugins come
+first, so that no other can take their names or kinds, and all is alphabetical; it is never that of the
 installation.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +51,7 @@ __all__ = ["HOUSE_KEYS", "Kind", "Notices", "PluginBroken", "PluginRow", "Regist
 LOAD_TIMEOUT: Final = 30.0
 """Seconds that one plugin may take to load."""
 
+_HOUSE: Final = "maestro-daemon"
 _PROVIDER_METHODS: Final = ("models", "complete", "stream", "aclose")
 _log = structlog.get_logger(__name__)
 
@@ -119,10 +123,14 @@ class Registry:
         seconds is left out.
         """
         found = self._found()
-        wanted = sorted(found) if enabled is None else [name for name in enabled if name in found]
+        if enabled is None:
+            wanted = sorted(found, key=lambda name: (not _is_of_the_house(found[name][0]), name))
+        else:
+            wanted = [name for name in enabled if name in found]
         for name in wanted:
             if name not in self._rows and name not in disabled:
-                self._load(found[name], patience)
+                with contextlib.redirect_stdout(sys.stderr):  # stdout is for what a command was asked
+                    self._load(found[name], patience)
         for name in sorted(found):
             if name not in self._rows:
                 self._rows[name] = _row(found[name][0], "disabled")
@@ -186,6 +194,8 @@ class Registry:
             self._points = {}
             for entry_point in self._find():
                 self._points.setdefault(entry_point.name, []).append(entry_point)
+            for same_name in self._points.values():
+                same_name.sort(key=lambda each: not _is_of_the_house(each))
         return self._points
 
     def _load(self, same_name: list[EntryPoint], patience: float) -> None:
@@ -201,7 +211,7 @@ class Registry:
             return plugin, heard(plugin, name, self._kinds, self._trace)
 
         try:
-            if others:
+            if others and not _is_of_the_house(entry_point):
                 owners = " and ".join(_row(each, "broken").distribution or "?" for each in same_name)
                 raise PluginBroken(f"several installed packages bring a plugin of this name: {owners}")
             plugin, kinds = patiently(brought, name, self.owner, patience)
@@ -210,16 +220,13 @@ class Registry:
         except (PluginBroken, Exception, SystemExit) as error:  # noqa: BLE001  (outsiders' code; kept in the row)
             row = replace(row, state="broken", error=sentence_of(error, self.owner))
             _log.debug("a plugin failed to load", plugin=name, exc_info=error)
-        row = replace(row, load_seconds=time.perf_counter() - began)
-        if row.error is not None:
-            _log.error(
-                "plugin not loaded",
-                plugin=name,
-                distribution=row.distribution,
-                version=row.version,
-                error=row.error,
-            )
-        self._rows[name] = row
+        self._rows[name] = replace(row, load_seconds=time.perf_counter() - began)
+        _tell(row)
+        for other in others if row.error is None else ():
+            sentence = f"the daemon's own plugin is named {name!r}: its entry point needs another name"
+            row = replace(_row(other, "broken"), error=sentence)
+            self._rows[f"{name} of {row.distribution}"] = row
+            _tell(row)
 
     def _take(self, plugin: object, name: str, kinds: Iterable[Kind]) -> None:
         """Keep a plugin that was heard."""
@@ -228,6 +235,22 @@ class Registry:
         except ValueError:
             raise PluginBroken("is there already, under this or another name") from None
         self._kinds.update((kind.name, kind) for kind in kinds)
+
+
+def _is_of_the_house(entry_point: EntryPoint) -> bool:
+    distribution = entry_point.dist
+    return distribution is not None and distribution.name == _HOUSE
+
+
+def _tell(row: PluginRow) -> None:
+    if row.error is not None:
+        _log.error(
+            "plugin not loaded",
+            plugin=row.name,
+            distribution=row.distribution,
+            version=row.version,
+            error=row.error,
+        )
 
 
 def _made(factory: Factory, name: str, options: BaseModel, state_directory: Path | None) -> Provider:

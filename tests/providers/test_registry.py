@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -67,12 +69,14 @@ def bringing(*kinds: str, factory: Any = Silent, options: Any = Options) -> obje
 class Point(EntryPoint):
     """An entry point whose loading is a function of the test."""
 
-    def __new__(cls, name: str, load: Callable[[], object]) -> Point:
+    def __new__(cls, name: str, load: Callable[[], object], package: str | None = None) -> Point:
         point = super().__new__(cls)
         vars(point).update(name=name, value="test", group="maestro_daemon", loading=load)
+        if package is not None:
+            vars(point).update(dist=SimpleNamespace(name=package, version="1.0"))
         return point
 
-    def __init__(self, name: str, load: Callable[[], object]) -> None:
+    def __init__(self, name: str, load: Callable[[], object], package: str | None = None) -> None:
         pass
 
     def load(self) -> object:
@@ -174,6 +178,8 @@ class Lost(BaseModel):
         (raising(ImportError("no module named torch")), "ImportError: no module named torch"),
         (raising(SyntaxError("bad")), "SyntaxError"),
         (raising(SystemExit(3)), "SystemExit"),
+        (raising(KeyboardInterrupt()), "KeyboardInterrupt"),
+        (raising(asyncio.CancelledError()), "CancelledError"),
         (misspelt, "maestro_register_provider"),
         (wrong_argument, "attempts"),
         (async_notice, "must be a plain function"),
@@ -258,6 +264,49 @@ def test_two_packages_with_one_plugin_name_are_both_refused(logged: list[Any]) -
     one.load()
     assert "several installed packages" in errors(one)["twin"]
     assert one.kinds == {}
+
+
+def test_nobody_takes_a_kind_of_the_daemons_own_plugins() -> None:
+    points = [
+        Point("a", lambda: bringing("openai", "a")),
+        Point("openai", lambda: bringing("openai"), "maestro-daemon"),
+    ]
+    one = Registry(lambda: points)
+    one.load()
+    assert states(one) == {"openai": "loaded", "a": "broken"}
+    assert "already registered by plugin 'openai'" in errors(one)["a"]
+    assert one.kinds["openai"].plugin == "openai"
+    asked_for = Registry(lambda: points)
+    asked_for.load(enabled=["a", "openai"])
+    assert asked_for.kinds["openai"].plugin == "a"
+
+
+def test_nobody_takes_a_name_of_the_daemons_own_plugins(logged: list[Any]) -> None:
+    points = [
+        Point("openai", lambda: bringing("b"), "stranger"),
+        Point("openai", lambda: bringing("a"), "maestro-daemon"),
+    ]
+    one = Registry(lambda: points)
+    one.load()
+    assert [(row.distribution, row.state) for row in one.rows] == [
+        ("maestro-daemon", "loaded"),
+        ("stranger", "broken"),
+    ]
+    assert set(one.kinds) == {"a"}
+    assert "the daemon's own plugin is named 'openai'" in errors(one)["openai"]
+    assert logged[0]["distribution"] == "stranger"
+
+
+def test_what_a_plugin_prints_as_it_loads_is_not_taken_for_what_was_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def talking() -> object:
+        sys.stdout.write("welcome\n")
+        return bringing("a")
+
+    registry(talking=talking).load()
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "welcome\n")
 
 
 def test_a_plugin_at_hand_can_be_added() -> None:
