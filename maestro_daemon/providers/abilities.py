@@ -45,6 +45,6 @@ def _asked(name: str, provider: Provider, method: str, *arguments: Any) -> Any:
         return None
     try:
         return ask(*arguments)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (outsiders' code; logged)
+    except BaseException as error:  # noqa: BLE001  (outsiders' code; logged)
         _log.exception("a provider could not answer", provider=name, method=method)
         return _Failed(type(error).__name__)

@@ -29,7 +29,7 @@ def account_hash(provider: Provider, name: str) -> str:
         return _hash(f"{plugin}\0{name}")
     try:
         identity = account()
-    except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
+    except BaseException:  # noqa: BLE001  (outsiders' code; logged)
         _log.exception("a provider could not name its account", provider=name)
         return ""
     return _hash(identity) if isinstance(identity, str) and identity else ""

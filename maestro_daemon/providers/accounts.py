@@ -72,6 +72,8 @@ class Accounts:
                         _log.info("logged in", provider=name, account=step.account)
                         await self._tell_change(name)
                     yield _step(step)
+        except GeneratorExit:
+            raise
         except FAILURES as error:  # outsiders' code
             if ends_this_task(error):
                 raise

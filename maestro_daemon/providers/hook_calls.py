@@ -94,6 +94,6 @@ class Notices:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 call(implementation, said, self._trace)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  (outsiders' code; logged)
+            except BaseException as error:  # noqa: BLE001  (outsiders' code; logged)
                 self._conduct.plugin_raised(implementation.plugin_name, hook, type(error).__name__)
                 _log.exception("a plugin's hook failed", plugin=implementation.plugin_name, hook=hook)

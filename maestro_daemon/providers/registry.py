@@ -166,7 +166,7 @@ class Registry:
             provider = _made(known.factory, name, options, state_directory)
         except MaestroError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.conduct.provider_raised(name, "the making", type(error).__name__)
             _log.exception("a plugin could not make a provider", plugin=known.plugin, provider=name)
             raise ProviderUnavailable(
@@ -186,7 +186,7 @@ class Registry:
         for implementation in reversed(self._manager.hook.maestro_register_commands.get_hookimpls()):
             try:
                 call(implementation, {"cli": cli}, self._trace)
-            except (Exception, SystemExit):  # noqa: BLE001  (outsiders' code; logged)
+            except BaseException:  # noqa: BLE001  (outsiders' code; logged)
                 _log.exception("a plugin's commands failed", plugin=implementation.plugin_name)
 
     def _found(self) -> dict[str, list[EntryPoint]]:

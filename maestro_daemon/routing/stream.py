@@ -108,6 +108,8 @@ class ResponseStream:
                                     break
                     splice.end()
                     return
+                except GeneratorExit:
+                    raise
                 except FAILURES as error:
                     told = (self._attempt or attempt).failed(error)  # of a race, the winner
                     if told is None:

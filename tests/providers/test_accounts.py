@@ -87,6 +87,7 @@ FAILURES = [
     (ProviderUnavailable("It is not there."), "It is not there."),
     (RuntimeError("boom"), "Provider 'able' failed with RuntimeError; the log says more."),
     (SystemExit(3), "Provider 'able' failed with SystemExit; the log says more."),
+    (BaseException(), "Provider 'able' failed with BaseException; the log says more."),
     (asyncio.CancelledError(), "Provider 'able' failed with CancelledError; the log says more."),
 ]
 

@@ -244,7 +244,9 @@ async def test_the_listing_holds_details_that_can_be_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [asyncio.CancelledError(), SystemExit(3)], ids=lambda failure: type(failure).__name__
+    "failure",
+    [asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()],
+    ids=lambda failure: type(failure).__name__,
 )
 async def test_a_provider_that_cancels_itself_or_exits_fails_its_own_reading_alone(
     failure: BaseException,

@@ -80,7 +80,7 @@ async def test_one_that_never_closes_is_left_and_the_others_are_closed(logged: L
 
 @pytest.mark.parametrize(
     "failure",
-    [RuntimeError("no"), asyncio.CancelledError(), SystemExit(3)],
+    [RuntimeError("no"), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()],
     ids=lambda failure: type(failure).__name__,
 )
 async def test_one_that_fails_to_close_is_named_and_harms_nobody(
@@ -94,7 +94,7 @@ async def test_one_that_fails_to_close_is_named_and_harms_nobody(
 
 @pytest.mark.parametrize(
     "failure",
-    [RuntimeError("no"), ProviderUnavailable("no"), asyncio.CancelledError(), SystemExit(3)],
+    [RuntimeError("no"), ProviderUnavailable("no"), asyncio.CancelledError(), SystemExit(3), BaseException()],
     ids=lambda failure: type(failure).__name__,
 )
 async def test_one_that_fails_to_start_is_named_and_still_closed(

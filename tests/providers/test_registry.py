@@ -433,28 +433,32 @@ def test_a_package_with_damaged_metadata_hides_no_other(
     assert {"sound", "openai", "local"} <= set(names)
 
 
-def test_a_plugin_that_exits_in_a_hook_or_a_factory_ends_nothing() -> None:
-    class Exiting:
+@pytest.mark.parametrize("error", [SystemExit(9), BaseException("panic")])
+def test_a_plugin_that_exits_or_panics_in_a_hook_or_a_factory_ends_nothing(error: BaseException) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    class Failing:
         @hookimpl
         def maestro_register_providers(self, register: Register) -> None:
-            register("exiting", Options, lambda name, options: sys.exit(9))
+            register("failing", Options, fail)
 
         @hookimpl
         def maestro_register_commands(self, cli: click.Group) -> None:
-            sys.exit(9)
+            fail()
 
         @hookimpl
         def maestro_attempt_finished(self, request: ResponseRequest, attempt: Attempt) -> None:
-            sys.exit(9)
+            fail()
 
     registry = Registry()
-    registry.add(Exiting(), "exiting")
+    registry.add(Failing(), "failing")
     registry.register_commands(click.Group())
     registry.hook.maestro_attempt_finished(
         request=ResponseRequest({}, "m", "m"), attempt=Attempt(1, "p", "m")
     )
-    with pytest.raises(ProviderUnavailable, match="SystemExit"):
-        registry.build("one", "exiting", Options())
+    with pytest.raises(ProviderUnavailable, match=type(error).__name__):
+        registry.build("one", "failing", Options())
 
 
 def test_a_factory_that_wants_it_gets_the_state_directory(

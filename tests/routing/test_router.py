@@ -57,6 +57,7 @@ BEFORE_OUTPUT: list[tuple[str, Callable[[], Scripted]]] = [
         lambda: Scripted(Accepted(), asyncio.CancelledError(), reply=asyncio.CancelledError()),
     ),
     ("a plugin that exits", lambda: Scripted(SystemExit(3), reply=SystemExit(3))),
+    ("a plugin whose library panics", lambda: Scripted(BaseException(), reply=BaseException())),
     ("not a response", lambda: Scripted(ResponseEvent("response.completed", b"{}"), reply=[1])),
 ]
 
