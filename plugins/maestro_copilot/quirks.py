@@ -168,6 +168,7 @@ CODES: Final = {
     **dict.fromkeys(
         ("quota_exceeded", "free_quota_exceeded", "overage_limit_reached", "billing_not_configured"), _QUOTA
     ),
+    "insufficient_quota": Meaning("insufficient_quota", 429, "OpenAI's own word, with any status"),
     "model_max_prompt_tokens_exceeded": Meaning("context_length_exceeded", 400, "V 2026-03"),
     "request_too_large": Meaning("context_length_exceeded", 400, "V 2026-03"),
     "content_filter": Meaning("content_filter", 422, "V 2026-03"),

@@ -79,7 +79,8 @@ def _message(refusal: UpstreamRefused, provider: str, meaning: Meaning, own: str
         case "insufficient_quota":
             return f"The quota of GitHub Copilot ({provider}) is used up: {said}{_until(wait)}"
         case "rate_limit_exceeded":
-            limit = refusal.headers.get(LIMIT_HEADER.about) or own or "its rate limit"
+            named = own if own != meaning.code else ""
+            limit = refusal.headers.get(LIMIT_HEADER.about) or named or "its rate limit"
             return f"GitHub Copilot ({provider}) limits requests, by {limit}: {said}{_until(wait)}"
         case "content_filter":
             return f"GitHub Copilot's content filter refused this: {said}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from maestro_copilot.chat_ways import ChatWays
 from maestro_copilot.refusals import explained
 from maestro_daemon.plugin import CredentialsRefused, UpstreamRefused
 from tests.support.copilot.copilot import Fake
@@ -48,7 +49,7 @@ async def test_a_spent_quota_is_told_as_one(served: Served, model: str, streams:
     assert "1 h" in error["message"]
 
 
-@pytest.mark.parametrize("code", QUOTA_CODES)
+@pytest.mark.parametrize("code", [*QUOTA_CODES, "insufficient_quota"])
 @pytest.mark.parametrize("status", [402, 403, 429])
 async def test_quota_codes_count_whatever_their_status(served: Served, code: str, status: int) -> None:
     """copilot.md §7 WebSocket: quota_exceeded, free_quota_exceeded, … → quota."""
@@ -249,6 +250,15 @@ def test_waits_are_read_in_every_form(header: str, wait: float | None) -> None:
     seconds = float(header) if header.isdecimal() else None
     refused = UpstreamRefused("No.", status=402, headers={"retry-after": header}, retry_after=seconds)
     assert explained(refused, "work", now=lambda: 1000.0).retry_after == wait
+
+
+@pytest.mark.parametrize("code", ["quota_exceeded", "user_model_rate_limited:gpt"])
+def test_an_error_that_came_in_a_stream_keeps_its_meaning(code: str) -> None:
+    """copilot.md §7: an error in a stream bears the same codes, which are in the house's words by now."""
+    told = ChatWays("claude", None).chunk({"error": {"code": code, "message": "No more."}})["error"]
+    meant = explained(UpstreamRefused("No more.", status=429, code=told["code"]), "work")
+    assert (meant.status, meant.code) == (429, told["code"])
+    assert told["code"] not in meant.message
 
 
 def test_refusals_without_a_meaning_of_copilots_stay_as_they_are() -> None:
