@@ -111,7 +111,7 @@ def of_snapshot(name: str, fields: Mapping[str, Any]) -> Allowance:
 
 def of_header(name: str, said: str) -> Allowance:
     """One snapshot as a header: ``ent`` (-1: unlimited), ``rem`` (percent), ``ov``, ``ovPerm``, ``rst``."""
-    fields = dict(parse_qsl(said[:2000], keep_blank_values=True, max_num_fields=_MOST, encoding="utf-8"))
+    fields = dict(parse_qsl(said[:2000], keep_blank_values=True, encoding="utf-8"))
     entitlement = number(fields.get("ent"))
     unlimited = entitlement is not None and entitlement < 0
     return _filled(

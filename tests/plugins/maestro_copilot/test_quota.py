@@ -124,6 +124,14 @@ def test_each_header_is_read(header: str, name: str) -> None:
     assert report.resets == "2026-12-01T00:00:00Z"
 
 
+@pytest.mark.parametrize("said", ["x&" * 500, "ent=300&rem=40" + "&" * 900, "%", "=&=", "ent=%FF&rem=40", ""])
+def test_an_odd_header_spoils_no_report(said: str) -> None:
+    # §10: all optional
+    book = QuotaBook()
+    book.note_headers({"x-quota-snapshot-chat": said})
+    assert [each.name for each in book.report().allowances] == ["chat"]
+
+
 def test_minus_one_is_without_limit() -> None:
     allowance = quota.of_header(PREMIUM, "ent=-1&rem=100.0")
     assert (allowance.unlimited, allowance.entitlement, allowance.remaining) == (True, None, None)
