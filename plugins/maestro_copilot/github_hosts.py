@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from maestro_copilot.options import CopilotOptions
 
 _COPILOT: Final = "githubcopilot.com"
+_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+"""What a host name of GitHub's looks like: others are read in more than one way by what they pass through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ class Hosts:
         host = (parts.hostname or "").removesuffix(".")
         plain = parts.scheme == "https" and "@" not in parts.netloc and port in (None, 443)
         bare = not parts.query and not parts.fragment and endpoint[-1] not in "?#"
-        return plain and bare and any(host == each or host.endswith(f".{each}") for each in self.trusted)
+        named = _HOST.fullmatch(host) is not None
+        trusted = any(host == each or host.endswith(f".{each}") for each in self.trusted)
+        return plain and bare and named and trusted
 
     @property
     def page(self) -> str:

@@ -56,6 +56,9 @@ async def test_the_base_url_is_the_tokens_endpoint(make, github) -> None:
         "https://[::1]",
         "https://",
         "https://api.githubcopilot.com:port",
+        "https://evil.example%2f.githubcopilot.com",
+        "https://evil.example;.githubcopilot.com",
+        "https://.githubcopilot.com",
     ],
 )
 async def test_an_answer_cannot_send_a_bearer_elsewhere(make, github, endpoint, logged) -> None:
