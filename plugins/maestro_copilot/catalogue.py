@@ -76,6 +76,8 @@ def _entry(entry: Any) -> CopilotModel | None:
     id = _text(entry, "id")
     if not id:
         raise _Bad("has no id")
+    if not id.isprintable():
+        raise _Bad("its id holds characters that no name has")
     able = _table(entry, "capabilities")
     if able.get("type") is not None and _text(able, "type") != "chat":
         return None

@@ -68,6 +68,12 @@ def test_a_bad_entry_is_skipped_and_named(bad: Any) -> None:
     assert said.startswith(f"{named}: ")
 
 
+@pytest.mark.parametrize("id", ["a\x1b[31m", "a\nb", "\u202eb"])
+def test_an_id_that_no_terminal_can_show_is_a_bad_one(id: str) -> None:
+    read = catalogue(listing(entry(id), entry("good")))
+    assert (list(read.models), len(read.skipped)) == (["good"], 1)
+
+
 @pytest.mark.parametrize(
     ("said", "efforts"),
     [
