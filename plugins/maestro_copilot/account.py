@@ -200,7 +200,7 @@ class Account:
         try:
             answer, their_time = await self.github.exchange(held.token)
         except UpstreamRefused as error:
-            raise github_refusals.of_token(error, self._holder(held)) from None
+            raise github_refusals.of_exchange(error, self._holder(held)) from None
         return tokens.read(answer, self.hosts, asked_at=asked_at, their_time=their_time)
 
     async def try_login(self) -> None:

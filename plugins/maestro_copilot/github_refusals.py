@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from maestro_copilot.github_answers import mapping, number, parsed, text
+from maestro_copilot.quirks import UNKNOWN_EDITOR
 from maestro_daemon.plugin import CredentialsRefused, UpstreamRefused
 
 _RATE_LIMIT: Final = "API rate limit exceeded"
@@ -95,6 +96,24 @@ def of_token(refused: UpstreamRefused, holder: Holder) -> UpstreamRefused:
         "github_login_refused",
         f"GitHub refuses Copilot to provider {holder.provider!r}: {said or 'without saying why'}",
     )
+
+
+def of_exchange(refused: UpstreamRefused, holder: Holder) -> UpstreamRefused:
+    """As `of_token`, for the exchange: whatever GitHub holds against it is no fault of any client's."""
+    meant = of_token(refused, holder)
+    if meant is not refused or not 400 <= refused.status < 500:
+        return meant
+    said = text(parsed(refused.body).get("message")) or text(refused.message)
+    sentence = (
+        f"GitHub gives provider {holder.provider!r} no Copilot token (HTTP {refused.status}): "
+        f"{said.rstrip('.') or 'without saying why'}."
+    )
+    if refused.status == 466 or UNKNOWN_EDITOR.search(said):
+        sentence += (
+            " Set editor_version, editor_plugin_version and user_agent of "
+            f"[providers.{holder.provider}] to those of a current editor."
+        )
+    return _refused(403, "exchange_refused", sentence)
 
 
 def _without_access(

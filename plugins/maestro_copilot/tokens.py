@@ -18,6 +18,7 @@ from maestro_copilot.bearer import Bearer
 from maestro_copilot.github import AnswerUnusable
 from maestro_copilot.github_hosts import Hosts
 from maestro_daemon.plugin import (
+    ConnectionLost,
     CredentialsRefused,
     MaestroError,
     UpstreamBroken,
@@ -243,6 +244,7 @@ class TokenMint:
             await self._sleep(pause)
 
     def _failed(self, error: MaestroError) -> MaestroError:
+        error = _tried_enough(error)
         now = self._clock()
         self._next_try = now + _PAUSE_AFTER_FAILURE
         if isinstance(error, UpstreamError) and error.retry_after is not None:
@@ -250,6 +252,18 @@ class TokenMint:
             self._limit = error
         _log.warning("no new Copilot token", provider=self._provider, reason=error.message)
         return error
+
+
+def _tried_enough(error: MaestroError) -> MaestroError:
+    """The failure as one that nobody tries again at once: that was done here, and is done in one layer."""
+    if isinstance(error, UpstreamRefused) and error.status >= 500:
+        return UpstreamUnreachable(
+            f"GitHub gives no Copilot token (HTTP {error.status}): {error.message}",
+            retry_after=error.retry_after,
+        )
+    if isinstance(error, ConnectionLost):
+        return UpstreamUnreachable(error.message, retry_after=error.retry_after)
+    return error
 
 
 def _may_pass(error: UpstreamError) -> bool:

@@ -137,6 +137,27 @@ async def test_a_personal_access_token_is_told_to_be_one(make, github, heard) ->
     assert "maestro-daemon login work" in failure.message
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "remedy"),
+    [
+        (400, "missing Editor-Version header for IDE auth", True),
+        (466, "client too old", True),
+        (422, "Unprocessable", False),
+        (400, "Bad Request", False),
+    ],
+)
+async def test_what_github_holds_against_the_exchange_is_not_the_clients_fault(
+    make, github, heard, status, said, remedy
+) -> None:
+    # §4: "also needed on the exchange (I:openclaw#60755)"; §10: "466 | client too old"
+    github.faults = [Fault(status, {"message": said})]
+    failure = await refusal(make(token=github.state.github_token()), heard)
+    assert isinstance(failure, CredentialsRefused)
+    assert f"(HTTP {status}): {said}." in failure.message
+    assert ("editor_version" in failure.message) is remedy
+    assert github.exchanges == 1
+
+
 async def test_a_rate_limit_that_is_called_403_is_no_login_failure(make, github, heard) -> None:
     # §3: "A 403 … "API rate limit exceeded…" is a rate limit: retry later, it is not a login failure"
     account = make(token=github.state.github_token())

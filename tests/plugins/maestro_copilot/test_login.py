@@ -127,7 +127,7 @@ async def test_a_login_during_an_outage_of_the_exchange_is_kept_with_a_note(
     github.faults = [Fault(503, {"message": "unicorn"})] * 4
     done = (await steps(make(), heard))[-1]
     assert isinstance(done, LoggedIn)
-    assert "could not be checked just now: unicorn" in done.note
+    assert "could not be checked just now: GitHub gives no Copilot token (HTTP 503): unicorn" in done.note
     assert await asyncio.to_thread(file.exists)
 
 

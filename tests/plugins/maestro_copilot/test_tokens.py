@@ -14,6 +14,7 @@ from maestro_copilot.github_hosts import Hosts
 from maestro_copilot.options import CopilotOptions
 from maestro_copilot.tokens import CopilotToken, TokenMint
 from maestro_daemon.plugin import (
+    ConnectionLost,
     CredentialsRefused,
     MaestroError,
     Secret,
@@ -21,6 +22,7 @@ from maestro_daemon.plugin import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from maestro_daemon.routing.failure_class import classify
 from tests.support.copilot.github import Fault
 from tests.support.copilot.overheard import Overheard
 
@@ -230,6 +232,15 @@ async def test_tries_are_bounded(mint, exchange, clock) -> None:
     with pytest.raises(UpstreamUnreachable, match="no network"):
         await shown(mint)
     assert exchange.count == 4
+
+
+@pytest.mark.parametrize("failure", [UpstreamRefused("busy", status=503), ConnectionLost("hung up")])
+async def test_nobody_tries_again_what_was_tried_enough_here(mint, exchange, failure) -> None:
+    # §3: "in one layer only (R)"; the router asks once more after a 5xx and after a connection that broke
+    exchange.script = [failure] * 4
+    with pytest.raises(UpstreamUnreachable, match=failure.message) as told:
+        await shown(mint)
+    assert not classify(told.value).passing
 
 
 @pytest.mark.parametrize(
