@@ -29,6 +29,9 @@ _CODES: Final[Mapping[str, str]] = {
 _OVERFLOW: Final = re.compile(
     r"prompt is too long|exceeds? (the )?context (limit|window)|context window exceeded", re.IGNORECASE
 )
+_SPENT: Final = re.compile(r"reached your (specified )?(workspace )?API usage limits", re.IGNORECASE)
+"""How it says that a limit of spending is reached, under types that stand for other things."""
+_REGAINED: Final = re.compile(r"regain access on (\d{4}-\d{2}-\d{2}) at (\d{2}:\d{2}) UTC")
 _LONGEST_MESSAGE: Final = 4000
 _RESET: Final = re.compile(r"anthropic-ratelimit-(?P<what>.+)-reset")
 _LIMITS: Final = ("requests", "tokens")
@@ -39,6 +42,8 @@ def explain(refusal: UpstreamRefused) -> None:
     refusal.code = _code(refusal.type, refusal.message, refusal.status) or refusal.code
     if refusal.code == "model_not_found":
         refusal.param = "model"
+    if refusal.retry_after is None and (regained := _REGAINED.search(refusal.message)) is not None:
+        refusal.retry_after = _seconds(f"{regained[1]}T{regained[2]}+00:00", datetime.now(UTC))
     if refusal.status == 429 and refusal.retry_after is None:
         refusal.retry_after = _until_reset(refusal.headers, datetime.now(UTC))
     refusal.headers = told_limits(refusal.headers)
@@ -83,6 +88,8 @@ def told_limits(headers: Mapping[str, str]) -> Mapping[str, str]:
 def _code(kind: str | None, message: str, status: int) -> str | None:
     if status in (400, 413) and _OVERFLOW.search(message):
         return "context_length_exceeded"
+    if _SPENT.search(message):
+        return "insufficient_quota"
     if status == 404 and "model" in message.lower():
         return "model_not_found"
     return _CODES.get(kind or "")

@@ -94,6 +94,35 @@ async def test_a_limit_without_a_wait_lasts_until_what_is_used_up_is_there_again
     assert headers["x-ratelimit-limit-requests"] == "50"
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (400, "invalid_request_error", "You have reached your specified API usage limits."),
+        (400, "invalid_request_error", "You have reached your specified workspace API usage limits."),
+        (
+            429,
+            "rate_limit_error",
+            "You have reached your API usage limits: your organization has crossed its monthly API usage "
+            "threshold, set based on your organization's API tier.",
+        ),
+    ],
+)
+async def test_a_limit_of_spending_lasts_until_it_ends_and_leaves_the_turn_to_others(
+    api: MessagesAPI, status: int, kind: str, message: str
+) -> None:
+    end = datetime.now(UTC) + timedelta(days=3)
+    message += f" You will regain access on {end:%Y-%m-%d at %H:%M} UTC."
+    api.play(Refused(status, kind, message))
+    async with claude_house(api) as running:
+        found, headers, body = await running.post({"model": MODEL, "input": "Hi"})
+        (row,) = running.health.snapshot()
+    error = json.loads(body)["error"]
+    assert (found, error["code"]) == (429, "insufficient_quota")
+    assert error["message"].startswith(message)
+    assert 71 * 3600 < int(headers["Retry-After"]) <= 72 * 3600
+    assert (row["state"], row["cause"]) == ("open", "quota")
+
+
 async def test_limits_of_an_answer_are_passed_on_under_names_that_clients_know(api: MessagesAPI) -> None:
     limits = {
         "anthropic-ratelimit-requests-limit": "50",
