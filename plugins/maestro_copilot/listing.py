@@ -44,6 +44,7 @@ class Listing:
         self._reading: asyncio.Task[Catalogue] | None = None
         self._began = 0.0
         self._learned: dict[str, Dialect] = {}
+        self._account = 0
 
     async def models(self) -> Mapping[str, CopilotModel]:
         """The models by id, read anew if the list is old.
@@ -89,6 +90,14 @@ class Listing:
         self._learned[id] = other
         return other, model
 
+    def forget(self) -> None:
+        """Know nothing any more, not even by a reading that is under way: another account may have come."""
+        self._known = None
+        self._etag = ""
+        self._good_until = self._quiet_until = 0.0
+        self._learned = {}
+        self._account += 1
+
     async def aclose(self) -> None:
         """End a reading that is under way."""
         if self._reading is not None:
@@ -110,16 +119,22 @@ class Listing:
         return self._reading
 
     async def _ask(self) -> Catalogue:
-        try:
-            known = await self._asked()
-        except MaestroError:
-            self._quiet_until = self._clock() + _PAUSE
-            raise
-        self._good_until = self._clock() + self._ttl
-        self._quiet_until = 0.0
-        return known
+        while True:
+            account = self._account
+            try:
+                known = await self._asked(account)
+            except MaestroError:
+                if account != self._account:
+                    continue
+                self._quiet_until = self._clock() + _PAUSE
+                raise
+            if known is not None:
+                self._good_until = self._clock() + self._ttl
+                self._quiet_until = 0.0
+                return known
 
-    async def _asked(self) -> Catalogue:
+    async def _asked(self, account: int) -> Catalogue | None:
+        """What is listed now; None if that is the list of an account before."""
         headers = {"if-none-match": self._etag} if self._etag and self._known is not None else {}
         try:
             body, answered = await self._gate.get("/models", headers)
@@ -127,6 +142,8 @@ class Listing:
             if refusal.status == _NOT_MODIFIED and self._known is not None:
                 return self._known
             raise
+        if account != self._account:
+            return None
         try:
             read = catalogue(json.loads(body))
         except (ValueError, RecursionError) as error:

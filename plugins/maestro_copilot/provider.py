@@ -28,6 +28,7 @@ from maestro_daemon.plugin import (
     Accepted,
     ChatUpstream,
     CredentialsRefused,
+    LoggedIn,
     LoginState,
     LoginStep,
     Model,
@@ -88,13 +89,19 @@ class CopilotProvider:
         """The GitHub user: what Copilot seals for one, it opens for no other."""
         return self._account.identity()
 
-    def login(self) -> AsyncGenerator[LoginStep, None]:
+    async def login(self) -> AsyncGenerator[LoginStep, None]:
         """The steps of a login by the device flow."""
-        return self._account.login()
+        async with aclosing(self._account.login()) as steps:
+            async for step in steps:
+                if isinstance(step, LoggedIn):
+                    self._listing.forget()
+                yield step
 
     async def logout(self) -> str:
         """Forget the login."""
-        return await self._account.logout()
+        told = await self._account.logout()
+        self._listing.forget()
+        return told
 
     async def login_state(self) -> LoginState:
         """Whether the login works."""

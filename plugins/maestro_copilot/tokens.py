@@ -250,7 +250,9 @@ class TokenMint:
         if isinstance(error, UpstreamError) and error.retry_after is not None:
             self._held_until = now + min(error.retry_after, _LONGEST_HOLD)
             self._limit = error
-        _log.warning("no new Copilot token", provider=self._provider, reason=error.message)
+        # Without a token somebody waits for this one, and is told; a renewal fails in silence.
+        tell = _log.info if self._token is None else _log.warning
+        tell("no new Copilot token", provider=self._provider, reason=error.message)
         return error
 
 

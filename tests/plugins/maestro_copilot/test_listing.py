@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from maestro_copilot.account import Account
 from maestro_copilot.gate import Gate
 from maestro_copilot.listing import Listing
-from maestro_daemon.plugin import UpstreamBroken, UpstreamRefused
+from maestro_copilot.options import CopilotOptions
+from maestro_copilot.provider import CopilotProvider
+from maestro_daemon.plugin import LoggedIn, ProviderUnavailable, UpstreamBroken, UpstreamRefused
 from maestro_daemon.providers.catalog import Catalog, listing
 from tests.support.copilot.catalogues import CHAT, MALFORMED, NATIVE, entry
 from tests.support.copilot.copilot import Fake
@@ -165,6 +168,46 @@ async def test_bad_entries_are_named_in_one_line_once(
     (line,) = [each for each in logged if "skipped" in each["event"]]
     assert line["count"] == len(MALFORMED)
     assert any(said.startswith("tokens-text: ") for said in line["entries"])
+
+
+async def test_what_an_account_before_was_offered_is_forgotten(
+    listed: Listing, fake: Fake, clock: Clock
+) -> None:
+    await listed.models()
+    offer(fake, entry("new"))
+    listed.forget()
+    assert await listed.model("gpt-native") is None
+    assert list(await listed.models()) == ["new"]
+    assert "if-none-match" not in fake.copilot.catalogue_reads[1]
+
+
+async def test_a_list_that_was_asked_for_under_an_account_before_is_not_taken(
+    listed: Listing, fake: Fake, clock: Clock
+) -> None:
+    fake.copilot.catalogue_held = asyncio.Event()
+    asked = asyncio.create_task(listed.models())
+    await fake.copilot.catalogue_asked.wait()
+    listed.forget()
+    fake.copilot.catalogue_held.set()
+    assert "gpt-native" in await asked
+    assert len(fake.copilot.catalogue_reads) == 2
+
+
+async def test_another_account_has_its_own_models_at_once(fake: Fake, tmp_path: Path) -> None:
+    places = dict.fromkeys(("base_url", "github_url", "github_api_url"), fake.url)
+    options = CopilotOptions.model_validate({**places, "mode": "exchange"})
+    provider = CopilotProvider("work", options, tmp_path)
+    try:
+        for id in ("first", "second"):
+            offer(fake, entry(id))
+            async with aclosing(provider.login()) as steps:
+                assert isinstance([step async for step in steps][-1], LoggedIn)
+            assert [model.id for model in await provider.models()] == [id]
+        await provider.logout()
+        with pytest.raises(ProviderUnavailable, match="not logged in"):
+            await provider.models()
+    finally:
+        await provider.aclose()
 
 
 async def test_the_house_lists_what_is_offered(served: Served) -> None:

@@ -227,6 +227,20 @@ async def test_what_may_pass_is_tried_again_with_growing_pauses(mint, exchange, 
     assert clock.slept == pytest.approx([0.45, 0.9, 1.8])
 
 
+async def test_only_a_renewal_that_fails_in_silence_is_a_warning(mint, exchange, clock, logged) -> None:
+    refused = CredentialsRefused("no", status=401)
+    exchange.script = [refused]
+    with pytest.raises(CredentialsRefused):
+        await shown(mint)
+    await shown(mint)
+    exchange.script = [refused]
+    clock.now += 1450
+    await shown(mint)
+    await settled(mint)
+    lines = [each["log_level"] for each in logged if each["event"] == "no new Copilot token"]
+    assert lines == ["info", "warning"]
+
+
 async def test_tries_are_bounded(mint, exchange, clock) -> None:
     exchange.script = [UpstreamUnreachable("no network")] * 9
     with pytest.raises(UpstreamUnreachable, match="no network"):
