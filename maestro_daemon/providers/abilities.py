@@ -32,6 +32,14 @@ def keeps_responses_of(name: str, provider: Provider, model: str) -> bool:
     return _asked(name, provider, "keeps_responses", model) is True
 
 
+def models_ttl_of(name: str, provider: Provider, most: float) -> float:
+    """For how many seconds the provider's list of models is good: from one second up to `most`."""
+    if not callable(getattr(provider, "models_ttl", None)):  # a plugin's own field may have that name
+        return most
+    said = _asked(name, provider, "models_ttl")
+    return min(most, max(1.0, said)) if type(said) in (int, float) else most
+
+
 class _Failed:
     """The provider raised an error of this class."""
 

@@ -15,10 +15,10 @@ from maestro_daemon.providers.shelf import News, Shelf
 class Catalog:
     """The models of all `providers`, by the providers' names.
 
-    A list is read again `ttl` seconds after it was read; a failed reading is tried again after 2, 4, 8 …
-    seconds, `ttl` at most, and the last good list stays. One reading may take `timeout` seconds. `sleep` is
-    the clock of the shelves, which `Residents` keep. What the catalogue `before` knows of the same provider
-    objects is known here, too, and read for both at once.
+    A list is read again `ttl` seconds after it was read, sooner if its provider says so; a failed reading is
+    tried again after 2, 4, 8 … seconds, `ttl` at most, and the last good list stays. One reading may take
+    `timeout` seconds. `sleep` is the clock of the shelves, which `Residents` keep. What the catalogue
+    `before` knows of the same provider objects is known here, too, and read for both at once.
     """
 
     def __init__(

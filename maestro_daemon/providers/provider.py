@@ -104,6 +104,15 @@ class Unmetered(Protocol):
 
 
 @runtime_checkable
+class Relisted(Protocol):
+    """A provider whose list of models is to be read again sooner than the house would by itself."""
+
+    def models_ttl(self) -> float:
+        """For how many seconds a list is good."""
+        ...
+
+
+@runtime_checkable
 class Identified(Protocol):
     """A provider that can tell which account it speaks for, as what an upstream seals only its account reads.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from maestro_daemon.errors import MaestroError, UpstreamUnreachable
+from maestro_daemon.providers.abilities import models_ttl_of
 from maestro_daemon.providers.conduct import Conduct
 from maestro_daemon.providers.foreign_code import FAILURES, ends_this_task
 from maestro_daemon.providers.provider import Model, Provider
@@ -72,9 +73,9 @@ class Shelf:
         """Read at once, then again and again, until cancelled."""
         while True:
             await self.read()
-            pause = self._ttl
+            ttl = pause = models_ttl_of(self._name, self.provider, self._ttl)
             if self._failures:
-                pause = min(self._ttl, _FIRST_RETRY * 2.0 ** min(self._failures - 1, 20))
+                pause = min(ttl, _FIRST_RETRY * 2.0 ** min(self._failures - 1, 20))
             await self._sleep(pause)
 
     async def read(self) -> None:

@@ -118,6 +118,10 @@ class CopilotProvider:
         except UpstreamRefused as refusal:
             raise explained(refusal, self.name) from refusal
 
+    def models_ttl(self) -> float:
+        """How long the list is good, as the configuration says."""
+        return self._options.models_ttl
+
     async def complete(self, request: ResponseRequest) -> Reply:
         """The whole answer."""
         turn = await self._turn(request)

@@ -209,6 +209,17 @@ async def test_a_list_is_read_again_after_ttl() -> None:
         assert one.models("home") == (B,)
 
 
+@pytest.mark.parametrize(
+    ("said", "pause"), [(10, 10), (0.0, 1), (-5, 1), (600.0, 300), ("10s", 300), (None, 300)]
+)
+async def test_a_list_is_read_again_sooner_where_its_provider_says_so(said: Any, pause: float) -> None:
+    clock, home = Clock(), Lister([A], [B])
+    home.models_ttl = lambda: said  # type: ignore[attr-defined]
+    one = Catalog({"home": home}, ttl=300.0, sleep=clock.sleep)  # type: ignore[dict-item]
+    async with running(one, "home"):
+        assert await clock.pauses.get() == pause
+
+
 async def test_a_failed_reading_is_tried_again_soon_with_growing_pauses_up_to_ttl() -> None:
     clock, home = Clock(), Lister(*[DOWN] * 8, [A])
     one = Catalog({"home": home}, ttl=60.0, sleep=clock.sleep)  # type: ignore[dict-item]
