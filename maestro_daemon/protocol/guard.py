@@ -18,6 +18,7 @@ import orjson
 from maestro_daemon.errors import MaestroError, UpstreamBroken
 from maestro_daemon.events import DELTAS, PREAMBLE, TERMINAL, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json
+from maestro_daemon.protocol.announcing import WITHIN, announcement, part_announcement
 from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
@@ -128,6 +129,8 @@ class Guard:
         item_id: str | None = None
         index = data.get("output_index")
         if index.__class__ is int:
+            if type in WITHIN and self._items.stable_id(index) is None and not self._announce(type, data):
+                return
             item_id = self._track(type, index, data, payload)
         number = data.get("sequence_number")
         if anew or item_id is not None or _holds_line_end(payload):
@@ -183,6 +186,17 @@ class Guard:
         self._next += 1
         self._emit(type, payload)
 
+    def _announce(self, type: str, data: dict[str, Any]) -> bool:
+        """Announce the item of which `data`, an event of this `type`, is the first; False where it has to be
+        left out: the end of the item says all."""
+        item = announcement(type, data)
+        if item is None:
+            return type == "response.output_item.done"
+        index = data["output_index"]
+        id = self._items.added(index, item, 0)
+        self._send("response.output_item.added", {"output_index": index, "item": {**item, "id": id}})
+        return True
+
     def _track(self, type: str, index: int, data: dict[str, Any], payload: bytes) -> str | None:
         """Note an event of the item at `index` in the log; its stable id, if `data` does not say that one."""
         items = self._items
@@ -198,10 +212,12 @@ class Guard:
                 note = items.added if type == "response.output_item.added" else items.done
                 id = note(index, item, size)
                 return None if item.get("id") == id else id
-            items.note(type, index, data, size)
+            begins = items.note(type, index, data, size)
         except OutputTooLarge as error:
             raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
         known = items.stable_id(index)
+        if begins:
+            self._send(*part_announcement(type, data, known or ""))
         if known is None or data.get("item_id") == known:
             if type in DELTAS:
                 numbered = data.get("sequence_number") == self._next and data.get("type") == type
@@ -213,14 +229,12 @@ class Guard:
         for type, fields in self._items.close_all(status, final):
             self._send(type, fields)
 
-    def _tell_items(self, items: Sequence[Any], size: int) -> None:
+    def _tell_items(self, items: Sequence[tuple[int, dict[str, Any]]]) -> None:
         """Tell of items that the upstream had in its final Response alone."""
-        for index, item in enumerate(items):
-            if isinstance(item, dict):
-                id = self._items.done(index, item, size)
-                for type, fields in whole_item(index, {**item, "id": id}):
-                    self._send(type, fields)
-                size = 0
+        for index, item in items:
+            id = self._items.done(index, item, len(json.dumps(item)))
+            for type, fields in whole_item(index, {**item, "id": id}):
+                self._send(type, fields)
 
     def _end(self, type: str, data: dict[str, Any]) -> None:
         response = data.get("response")
@@ -232,10 +246,9 @@ class Guard:
             response["error"] = {"code": failure_code(self._error), "message": self._error.message}
         output = response.get("output")
         items = output if isinstance(output, list) else []
-        if self._items.announced:
-            self._close_items("completed" if status == "completed" else "incomplete", items)
-        else:
-            self._tell_items(items, len(json.dumps(items)))
+        self._close_items("completed" if status == "completed" else "incomplete", items)
+        if self._error is None:
+            self._tell_items(self._items.untold(items))
         upstream_id = response.get("id")
         if isinstance(upstream_id, str) and upstream_id != self._request.response_id:
             self.upstream_id = upstream_id

@@ -58,13 +58,9 @@ class ItemLog:
         self._done: dict[int, dict[str, Any]] = {}
         self._ids: dict[int, str] = {}
         self._types: dict[int, Any] = {}
+        self._announcements = 0
         self._size = 0
         self._run: DeltaRun | None = None
-
-    @property
-    def announced(self) -> bool:
-        """Whether any item was."""
-        return bool(self._ids)
 
     def stable_id(self, index: int) -> str | None:
         """The id under which the item at `index` was announced."""
@@ -85,16 +81,16 @@ class ItemLog:
         self._done[index] = {**item, "id": id}
         return id
 
-    def note(self, type: str, index: int, event: Mapping[str, Any], size: int) -> None:
-        """Remember what an event within an item adds."""
+    def note(self, type: str, index: int, event: Mapping[str, Any], size: int) -> bool:
+        """Remember what an event within an item adds; True for a delta whose part nobody told of."""
         open_item = self._open.get(index)
         if open_item is None or type not in BEARS_ITEM_ID:
-            return
+            return False
         delta = event.get("delta")
         if isinstance(delta, str) and not event.get("logprobs"):
             size = len(delta) + DELTA_OVERHEAD  # only the text is kept
         self._grow(size)
-        open_item.note(type, event)
+        return open_item.note(type, event)
 
     def missing(self, type: str, index: int, event: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """What has to be told before `event`, which ends a text of the item: see `missing_text`."""
@@ -163,6 +159,24 @@ class ItemLog:
             settled[index] = {**item, "id": id}
         return settled
 
+    def untold(self, output: Sequence[Any]) -> list[tuple[int, dict[str, Any]]]:
+        """The items of the final Response, with their places, of which the stream told nothing.
+
+        None of them where its places and those of the stream do not agree.
+        """
+        if self._announcements != len(self._ids):
+            return []
+        for index, type in self._types.items():
+            item = output[index] if 0 <= index < len(output) else None
+            if not isinstance(item, dict) or item.get("type") != type:
+                return []
+        said = set(self._ids.values())
+        return [
+            (index, item)
+            for index, item in enumerate(output)
+            if isinstance(item, dict) and index not in self._ids and item.get("id") not in said
+        ]
+
     def _identify(self, index: int, item: Mapping[str, Any]) -> str:
         said = item.get("id")
         kind = item.get("type")
@@ -171,6 +185,7 @@ class ItemLog:
         )
         self._ids[index] = id
         self._types[index] = kind
+        self._announcements += 1
         return id
 
     def _grow(self, size: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 Key = tuple[str, int]
 """One text of an item: its kind (a part's type, ``arguments``, ``input``) and the index of its part."""
 
-_DELTAS: Final[Mapping[str, tuple[str, str]]] = {
+DELTAS: Final[Mapping[str, tuple[str, str]]] = {
     # event type -> (the text's kind, the field with its index)
     "response.output_text.delta": ("output_text", "content_index"),
     "response.refusal.delta": ("refusal", "content_index"),
@@ -55,7 +55,7 @@ CALL_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "custom_tool_call": ("input", "response.custom_tool_call_input.done"),
 }
 
-BEARS_ITEM_ID: Final = frozenset({*_DELTAS, *DONES, *PARTS, _ANNOTATION})
+BEARS_ITEM_ID: Final = frozenset({*DELTAS, *DONES, *PARTS, _ANNOTATION})
 """Types of events within an item; each has the item's id in ``item_id``."""
 
 
@@ -75,12 +75,15 @@ class OpenItem:
         self._parts: dict[Key, Mapping[str, Any]] = {}
         self._closed: set[Key] = set()
 
-    def note(self, type: str, event: Mapping[str, Any]) -> None:
-        """Remember what `event` adds; events that add nothing to the item are passed over."""
-        if type in _DELTAS:
-            kind, place = _DELTAS[type]
-            self._note_delta((kind, _number(event.get(place))), event)
-        elif type in DONES:
+    def note(self, type: str, event: Mapping[str, Any]) -> bool:
+        """Remember what `event` adds; events that add nothing to the item are passed over.
+
+        True for a delta that begins a part of which nothing was told.
+        """
+        if type in DELTAS:
+            kind, place = DELTAS[type]
+            return self._note_delta((kind, _number(event.get(place))), event)
+        if type in DONES:
             kind, place, field = DONES[type]
             text = event.get(field)
             if isinstance(text, str):
@@ -96,26 +99,36 @@ class OpenItem:
         elif type == _ANNOTATION:
             key = ("output_text", _number(event.get("content_index")))
             self._annotations.setdefault(key, []).append(event.get("annotation"))
+        return False
 
     def texts(self, type: str, event: Mapping[str, Any]) -> list[str] | None:
         """The pieces of the text to which a delta like `event` is added; None if there are none yet."""
-        if type not in _DELTAS:
+        if type not in DELTAS:
             return None
-        kind, place = _DELTAS[type]
+        kind, place = DELTAS[type]
         return self._texts.get((kind, _number(event.get(place))))
 
-    def _note_delta(self, key: Key, event: Mapping[str, Any]) -> None:
+    def _note_delta(self, key: Key, event: Mapping[str, Any]) -> bool:
         text = event.get("delta")
         if not isinstance(text, str):
-            return
+            return False
+        begins = False
         texts = self._texts.get(key)
         if texts is None:
+            begins = key[0] in TEXT_FIELD and not self.has_begun(key) and not self._came_with(key)
             self._texts[key] = [text]
         else:
             texts.append(text)
         logprobs = event.get("logprobs")
         if logprobs and isinstance(logprobs, list):
             self._logprobs.setdefault(key, []).extend(logprobs)
+        return begins
+
+    def _came_with(self, key: Key) -> bool:
+        """Whether the announced item held the part already."""
+        kind, number = key
+        parts = self._item.get("summary" if kind == "summary_text" else "content")
+        return isinstance(parts, list) and number < len(parts)
 
     @property
     def place(self) -> dict[str, Any]:

@@ -27,16 +27,22 @@ Told = tuple[str, dict[str, Any]]
 """An event's type and its fields, but for ``sequence_number``."""
 
 
+def begun(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The item `item`, which is whole, as it is announced."""
+    kind = item.get("type")
+    announced = {**item, "status": "in_progress"}
+    if isinstance(kind, str) and kind in _EMPTY:
+        field, nothing = _EMPTY[kind]
+        announced[field] = nothing
+    if kind == "reasoning":
+        announced.pop("content", None)
+    return announced
+
+
 def whole_item(index: int, item: Mapping[str, Any]) -> Iterator[Told]:
     """Every event of `item` (it has an id), from added to done, at place `index` of the output."""
     kind = item.get("type")
-    begun = {**item, "status": "in_progress"}
-    if isinstance(kind, str) and kind in _EMPTY:
-        field, nothing = _EMPTY[kind]
-        begun[field] = nothing
-    if kind == "reasoning":
-        begun.pop("content", None)
-    yield "response.output_item.added", {"output_index": index, "item": begun}
+    yield "response.output_item.added", {"output_index": index, "item": begun(item)}
     place = {"item_id": item["id"], "output_index": index}
     if kind in ("message", "reasoning"):
         if kind == "reasoning":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -207,6 +208,51 @@ def test_an_item_that_is_never_ended_is_ended_by_the_final_response(events: list
 def test_items_that_come_in_the_final_response_alone_are_told_as_events(events: list[Event]) -> None:
     sent = passed([named(event) for event in (*events[:2], events[-1])])
     assert check_stream(sent)["output"] == events[-1]["response"]["output"]
+
+
+@settings(max_examples=40)
+@given(streams(), st.sets(st.sampled_from(["output_item.added", "part.added"]), min_size=1))
+def test_what_was_not_announced_is_announced(events: list[Event], left_out: set[str]) -> None:
+    own_text = {"message", "reasoning", "function_call", "custom_tool_call"}
+    kept = [
+        event
+        for event in events
+        if not event["type"].endswith(tuple(left_out))
+        or event.get("item", {"type": "message"})["type"] not in own_text
+    ]
+    sent = passed(named(event) for event in kept)
+    assert check_stream(sent)["output"] == events[-1]["response"]["output"]
+    assert Counter(event.type for event in sent) >= Counter(
+        event["type"] for event in events if event["type"].endswith(("item.added", "part.added"))
+    )
+
+
+@settings(max_examples=40)
+@given(streams(), st.integers(0, 3))
+def test_an_item_that_stands_in_the_final_response_alone_is_told(events: list[Event], place: int) -> None:
+    kept = [event for event in events if event.get("output_index") != place]
+    sent = passed(named(event) for event in kept)
+    assert check_ending(sent)["output"] == events[-1]["response"]["output"]
+    done = [event["item"]["id"] for event in payloads(sent) if event["type"] == "response.output_item.done"]
+    assert sorted(done) == sorted(item["id"] for item in events[-1]["response"]["output"])
+
+
+def test_items_are_told_once_where_the_places_of_the_final_response_are_others() -> None:
+    message = native.message_events(["Hello"], index=3, id="msg_" + "3" * 20)
+    sent = payloads(passed(named(event) for event in native.events(message)))
+    assert sum(event["type"] == "response.output_item.done" for event in sent) == 1
+
+
+def test_a_part_that_came_with_its_item_is_not_announced_again() -> None:
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    events = [event for event in HELLO if event["type"] != "response.content_part.added"]
+    events = [
+        {**event, "item": {**event["item"], "content": [part]}}
+        if event["type"] == "response.output_item.added"
+        else event
+        for event in events
+    ]
+    assert "response.content_part.added" not in [event.type for event in passed(map(named, events))]
 
 
 @settings(max_examples=40)
