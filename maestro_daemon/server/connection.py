@@ -132,16 +132,17 @@ class Connection(RequestHandler):
         if self._messages:
             self._last_payload = self._messages[-1][1]
             if body is not None and body is not self._last_payload and not body.is_eof():
-                self._body_broke(body)
+                self._body_broke(body, is_answered=self._answered >= parsed)
         if self._request_count != parsed:
             self._stop_timer()
         elif data and not in_body and parsed == self._answered and self._head_timer is None:
             self._head_timer = self._loop.call_later(self._bounds.head_timeout, self._head_too_slow)
 
-    def _body_broke(self, body: StreamReader) -> None:
+    def _body_broke(self, body: StreamReader, *, is_answered: bool) -> None:
         # aiohttp takes what it cannot parse for a next request, and lets this one's reader wait for ever.
         self.close()  # once this request is answered
-        body.set_exception(ClientPayloadError("the framing of the body is broken"))
+        if not is_answered:  # else only aiohttp still reads, to throw it away, and would log a traceback
+            body.set_exception(ClientPayloadError("the framing of the body is broken"))
         body.feed_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -197,6 +197,24 @@ async def test_chunks_that_break_while_the_body_is_read_are_a_400_and_the_end() 
         writer.close()
 
 
+async def test_chunks_that_break_after_the_answer_end_the_connection_and_are_no_fault_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.json_response({"error": {}}, status=404)
+
+    async with edge([web.post("/", refuse)]) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+        )
+        assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 404 ")
+        writer.write(b"zzz\r\n")
+        assert await reader.read() == b""
+        writer.close()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_pipelined_body_may_come_in_pieces_while_the_request_before_it_is_answered() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
