@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, LineTooLong
 
 from maestro_daemon.errors import MaestroError, RequestInvalid
 from maestro_daemon.protocol import json
@@ -37,6 +37,8 @@ def protocol_error(status: int, exc: BaseException | None, max_header: int) -> M
             status=431,
             code="header_too_large",
         )
+    if isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers"):
+        return RequestInvalid("The request has too many headers.", status=431, code="header_too_large")
     if isinstance(exc, BadHttpMethod) and "HTTPS" in exc.message:
         return RequestInvalid("This port speaks plain HTTP; use an http:// URL.", code="bad_http_request")
     return RequestInvalid("The request is not valid HTTP.", status=status, code="bad_http_request")

@@ -100,6 +100,7 @@ async def test_who_is_turned_away_and_does_not_go_is_cut_off() -> None:
     [
         (b"garbage\r\n\r\n", 400, "bad_http_request"),
         (b"GET / HTTP/1.1\r\nx-big: " + b"k3y" * 8000 + b"\r\n\r\n", 431, "header_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"x-many: k3y\r\n" * 500 + b"\r\n", 431, "header_too_large"),
         (
             b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\nexpect: 200-maybe\r\n\r\n",
             417,
