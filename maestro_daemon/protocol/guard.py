@@ -24,7 +24,7 @@ from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
 from maestro_daemon.protocol.missing_text import ENDS
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
-from maestro_daemon.protocol.response_object import response_object
+from maestro_daemon.protocol.response_object import filled_usage, response_object
 from maestro_daemon.protocol.splice import terminal_status
 from maestro_daemon.protocol.whole_item import whole_item
 from maestro_daemon.request import ResponseRequest
@@ -266,6 +266,8 @@ class Guard:
         elif status != "completed" and response.get("status") != status:
             response["completed_at"] = None
         response["status"] = status
+        if isinstance(usage := response.get("usage"), dict):
+            response["usage"] = filled_usage(usage)
         if not response.keys() >= _REQUIRED:
             own = response_object(self._request, store=self._store)
             response = {**{name: own[name] for name in own if name not in response}, **response}

@@ -98,6 +98,26 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
+def filled_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """An upstream's ``usage`` with the total and the details that it leaves away, without which Codex asks
+    for the whole answer again. As it is where it does not even count what was read and written."""
+    filled = dict(usage)
+    read, written = usage.get("input_tokens"), usage.get("output_tokens")
+    if type(read) is not int or type(written) is not int:
+        return filled
+    if type(usage.get("total_tokens")) is not int:
+        filled["total_tokens"] = read + written
+    for name, count in (
+        ("input_tokens_details", "cached_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+    ):
+        details = usage.get(name)
+        told = details if isinstance(details, dict) else {}
+        if type(told.get(count)) is not int:
+            filled[name] = {**told, count: 0}
+    return filled
+
+
 def _reasoning(sent: Any) -> dict[str, Any]:
     return {"effort": None, "summary": None, **(sent if isinstance(sent, dict) else {})}
 

@@ -548,6 +548,45 @@ def test_what_clients_demand_of_a_final_response_is_supplied_where_it_is_missing
     assert response["completed_at"] >= response["created_at"]
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"input_tokens": 3, "output_tokens": 2},
+            {
+                "input_tokens": 3,
+                "output_tokens": 2,
+                "total_tokens": 5,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        ),
+        (
+            {
+                "input_tokens": 3,
+                "output_tokens": 2,
+                "total_tokens": 9,
+                "input_tokens_details": {"cache_write_tokens": 1},
+                "output_tokens_details": None,
+            },
+            {
+                "input_tokens": 3,
+                "output_tokens": 2,
+                "total_tokens": 9,
+                "input_tokens_details": {"cache_write_tokens": 1, "cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        ),
+        ({"prompt_tokens": 3}, {"prompt_tokens": 3}),
+        (None, None),
+    ],
+)
+def test_counts_that_codex_demands_of_a_usage_are_supplied(said: Any, told: Any) -> None:
+    events = copy.deepcopy(HELLO)
+    events[-1]["response"]["usage"] = said
+    assert check_ending(passed(named(event) for event in events))["usage"] == told
+
+
 def test_the_preamble_is_the_whole_response_with_the_request_echoed() -> None:
     tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}}, {"type": "x_new"}]
     request = wanted(instructions="Be brief.", tools=tools, temperature=0.5, metadata={"a": "b"})
