@@ -18,6 +18,7 @@ from maestro_copilot.github import GitHub
 from maestro_copilot.github_answers import GitHubUser
 from maestro_copilot.github_hosts import Hosts
 from maestro_copilot.github_refusals import Holder
+from maestro_copilot.known_user import KnownUser
 from maestro_copilot.login_file import LoginFile
 from maestro_copilot.login_sources import GitHubToken, LoginSources
 from maestro_copilot.options import CopilotOptions
@@ -56,6 +57,7 @@ class Account:
             name, options, LoginFile(state_directory, name, self.hosts.page), self.hosts.page
         )
         self.github = GitHub(self.hosts, options)
+        self._noted = KnownUser(state_directory, name, self.hosts.page)
         self.mint = TokenMint(self._exchange, provider=name)
         self._login = AccountLogin(self)
         self._quota = QuotaBook()
@@ -67,9 +69,12 @@ class Account:
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Read the login from its file, so that `problem` knows of it. Asks nobody."""
+        """Read the login from its file, so that `problem` and `identity` know of it. Asks nobody."""
         with suppress(ProviderUnavailable):  # it is kept as the problem
-            await self.github_token()
+            held = await self.github_token()
+            user = held.user or await asyncio.to_thread(self._noted.read, held.token)
+            if user is not None:
+                self._known = (held.token, user)
 
     async def bearer(self) -> Bearer:
         """The bearer for a request to Copilot, from memory while it is good.
@@ -257,8 +262,12 @@ class Account:
 
     async def _learn_user(self, held: GitHubToken) -> None:
         """Find out once whose token it is; one that cannot be told is known by the token alone."""
-        if self._known is None or self._known[0] is not held.token:
-            self._known = (held.token, held.user or await self.ask_user(held.token))
+        if self._known is not None and self._known[0] is held.token:
+            return
+        user = held.user or await self.ask_user(held.token)
+        self._known = (held.token, user)
+        if held.user is None and user is not None:
+            await asyncio.to_thread(self._noted.write, held.token, user)
 
     async def _check_direct(self) -> None:
         """Whether GitHub still accepts the token, as it told within the last minute. Raises as `bearer`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 
 import pytest
 
@@ -102,6 +103,53 @@ async def test_the_identity_is_the_users_and_the_same_with_another_token(
     other = make("other")
     await other.start()
     assert other.identity() == account.identity()
+
+
+@pytest.mark.parametrize("mode", ["exchange", "direct"])
+async def test_whose_a_configured_token_is_outlives_the_daemon(make, github, heard, tmp_path, mode) -> None:
+    # §7: "a conversation with ciphertext sticks to the same account", with its first request already
+    token = github.state.github_token()
+    account = make(token=token, mode=mode)
+    await account.start()
+    assert account.identity() == ""
+    await account.bearer()
+    again = make(token=token, mode=mode)
+    await again.start()
+    assert again.identity() == account.identity() != ""
+    assert github.counts["/user"] == 1
+    await again.bearer()
+    assert github.counts["/user"] == 1
+    (note,) = await asyncio.to_thread(lambda: list((tmp_path / "state").rglob("*.json")))
+    heard.text(await asyncio.to_thread(note.read_text))
+    assert stat.S_IMODE((await asyncio.to_thread(note.stat)).st_mode) == 0o600
+
+
+async def test_what_was_noted_of_another_token_is_not_taken(make, github, tmp_path) -> None:
+    await make(token=github.state.github_token()).bearer()
+    other = make(token=github.state.github_token())
+    await other.start()
+    assert other.identity() == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"token_hash": 5, "user": {}}'])
+async def test_a_note_that_cannot_be_read_is_none(make, github, tmp_path, content) -> None:
+    token = github.state.github_token()
+    await make(token=token).bearer()
+    (note,) = await asyncio.to_thread(lambda: list((tmp_path / "state").rglob("*.json")))
+    await asyncio.to_thread(note.write_bytes, content)
+    account = make(token=token)
+    await account.start()
+    assert account.identity() == ""
+    await account.bearer()
+    assert account.identity() != ""
+
+
+async def test_a_state_directory_that_takes_no_note_is_no_failure(make, github, tmp_path) -> None:
+    await asyncio.to_thread((tmp_path / "state").write_text, "in the way")
+    account = make(token=github.state.github_token())
+    await account.start()
+    await account.bearer()
+    assert account.identity() != ""
 
 
 @pytest.mark.parametrize("mode", ["exchange", "direct"])
