@@ -22,7 +22,7 @@ from maestro_daemon.protocol.announcing import WITHIN, announcement, part_announ
 from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
-from maestro_daemon.protocol.missing_text import ENDS
+from maestro_daemon.protocol.missing_text import ENDS, ITEM_DONE
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
 from maestro_daemon.protocol.response_object import filled_usage, response_object
 from maestro_daemon.protocol.splice import terminal_status
@@ -37,6 +37,7 @@ EmitBurst = Callable[[str, Sequence[bytes]], None]
 
 _REQUIRED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "usage"})
 """Fields of which a poor upstream's final Response lacks one at least, if it lacks any."""
+_ADDED: Final = "response.output_item.added"
 _NUMBER_KEY: Final = b'"sequence_number"'
 _NUMBER: Final = re.compile(rb"[ \t]*:[ \t]*(\d+)")
 
@@ -58,6 +59,8 @@ class Guard:
         self._store = store
         self._next = 0
         self._items = ItemLog()
+        # Places of items whose announcement came late or never: whether the house announced them.
+        self._unannounced: dict[int, bool] = {}
         self._run: DeltaRun | None = None
         self._error: MaestroError | None = None  # what an `error` event of the upstream has told
         self.ended = False
@@ -131,6 +134,9 @@ class Guard:
         if index.__class__ is int:
             if type in WITHIN and self._items.stable_id(index) is None and not self._announce(type, data):
                 return
+            announced = self._unannounced.get(index)
+            if announced is not None and (type == _ADDED if announced else type in DELTAS):
+                return
             item_id = self._track(type, index, data, payload)
         number = data.get("sequence_number")
         if anew or item_id is not None or _holds_line_end(payload):
@@ -188,13 +194,16 @@ class Guard:
 
     def _announce(self, type: str, data: dict[str, Any]) -> bool:
         """Announce the item of which `data`, an event of this `type`, is the first; False where it has to be
-        left out: the end of the item says all."""
+        left out, as all deltas of the item are then: its end says all."""
         item = announcement(type, data)
-        if item is None:
-            return type == "response.output_item.done"
         index = data["output_index"]
+        if item is None:
+            if type != ITEM_DONE:
+                self._unannounced[index] = False
+            return type == ITEM_DONE
+        self._unannounced[index] = True
         id = self._items.added(index, item, 0)
-        self._send("response.output_item.added", {"output_index": index, "item": {**item, "id": id}})
+        self._send(_ADDED, {"output_index": index, "item": {**item, "id": id}})
         return True
 
     def _track(self, type: str, index: int, data: dict[str, Any], payload: bytes) -> str | None:
@@ -206,10 +215,10 @@ class Guard:
             if type in ENDS:
                 for missing, fields in items.missing(type, index, data):
                     self._send(missing, fields)
-            if type == "response.output_item.added" or type == "response.output_item.done":
+            if type in (_ADDED, ITEM_DONE):
                 if not isinstance(item, dict):
                     return None
-                note = items.added if type == "response.output_item.added" else items.done
+                note = items.added if type == _ADDED else items.done
                 id = note(index, item, size)
                 return None if item.get("id") == id else id
             begins = items.note(type, index, data, size)
@@ -304,7 +313,7 @@ def _rewritten(payload: bytes, type: str, number: int, item_id: str | None = Non
         data = {"type": type, **data}
     data["sequence_number"] = number
     if item_id is not None:
-        if type in ("response.output_item.added", "response.output_item.done"):
+        if type in (_ADDED, ITEM_DONE):
             data["item"]["id"] = item_id
         else:
             data["item_id"] = item_id

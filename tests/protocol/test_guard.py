@@ -227,6 +227,16 @@ def test_what_was_not_announced_is_announced(events: list[Event], left_out: set[
     )
 
 
+@pytest.mark.parametrize(
+    "item", [native.message_events(["Hel", "lo"]), native.call_events("f", ['{"a"', ":1}"])]
+)
+@pytest.mark.parametrize("late", [1, 2, 3])
+def test_an_announcement_that_comes_late_is_not_a_second_one(item: list[Event], late: int) -> None:
+    items = [*item[1 : late + 1], item[0], *item[late + 1 :]]
+    sent = passed(map(named, native.events(items)))
+    assert check_stream(sent)["output"] == [item[-1]["item"]]
+
+
 @settings(max_examples=40)
 @given(streams(), st.integers(0, 3))
 def test_an_item_that_stands_in_the_final_response_alone_is_told(events: list[Event], place: int) -> None:
