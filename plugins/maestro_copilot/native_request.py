@@ -57,7 +57,7 @@ def native_body(
         body["include"] = [*(include or ()), ALWAYS_INCLUDED.about]
     hoisted: list[Any] = []
     if isinstance(given.get("input"), list):
-        body["input"], hoisted = _items(given["input"], made.dropped)
+        body["input"], hoisted = _items(given["input"], tuple(refused_tools), made.dropped)
     _set_tools(body, hoisted, tuple(refused_tools), made.dropped)
     _fit(body, model, made.dropped)
     if len(made.dropped) > _MOST_NAMED:
@@ -68,9 +68,10 @@ def native_body(
 _BOUND_IDS: Final = frozenset(quirk.about for quirk in CONNECTION_BOUND_IDS)
 _CIPHERTEXTS: Final = frozenset(quirk.about for quirk in ID_BOUND_CIPHERTEXT)
 _REFUSED_ITEMS: Final = frozenset(quirk.about for quirk in REFUSED_ITEMS)
+_FOUND_TOOLS: Final = "tool_search_output"
 
 
-def _items(items: Sequence[Any], dropped: list[str]) -> tuple[list[Any], list[Any]]:
+def _items(items: Sequence[Any], refused: tuple[str, ...], dropped: list[str]) -> tuple[list[Any], list[Any]]:
     """The input's items, and the tools that stood among them."""
     kept: list[Any] = []
     tools: list[Any] = []
@@ -88,7 +89,8 @@ def _items(items: Sequence[Any], dropped: list[str]) -> tuple[list[Any], list[An
             else:
                 kept.append(told)
         elif kind in _BOUND_IDS:
-            kept.append({key: value for key, value in item.items() if key != "id"} if "id" in item else item)
+            bare = {key: value for key, value in item.items() if key != "id"} if "id" in item else item
+            kept.append(_with_found_tools(bare, index, refused, dropped) if kind == _FOUND_TOOLS else bare)
         elif kind == HOISTED_TOOLS.about and isinstance(item.get("tools"), list):
             tools += item["tools"]
         elif kind in _REFUSED_ITEMS:
@@ -96,6 +98,16 @@ def _items(items: Sequence[Any], dropped: list[str]) -> tuple[list[Any], list[An
         else:
             kept.append(item)
     return kept, tools
+
+
+def _with_found_tools(
+    item: dict[str, Any], index: int, refused: tuple[str, ...], dropped: list[str]
+) -> dict[str, Any]:
+    """What a search for tools found, as Copilot takes tools."""
+    found = item.get("tools")
+    if not isinstance(found, list):
+        return item
+    return {**item, "tools": _kept_tools(found, f"input[{index}].tools", refused, dropped)}
 
 
 def _told(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -119,26 +131,44 @@ def _set_tools(
     declared = [*(given if isinstance(given, list) else ()), *hoisted]
     if not declared:
         return
-    kept: list[Any] = []
-    for index, tool in enumerate(declared):
-        told = _tool(tool, refused)
-        if told is None:
-            dropped.append(f"tools[{index}]: {_type_of(tool)}")
-        else:
-            kept.append(told)
+    kept = _kept_tools(declared, "tools", refused, dropped)
     choice = body.get("tool_choice")
-    forced = isinstance(choice, dict) and _is_refused(_type_of(choice), refused)
-    if forced or (choice == "required" and not kept):
-        what = _type_of(choice) if isinstance(choice, dict) else ", ".join(map(_type_of, declared))
-        raise RequestInvalid(
-            f"'tool_choice' needs a tool that GitHub Copilot does not have: {what}.",
-            param="tool_choice",
-            code="unsupported_tool",
-        )
+    allowed = choice.get("tools") if isinstance(choice, dict) else None
+    if isinstance(choice, dict) and isinstance(allowed, list):  # of the type allowed_tools
+        left = [each for each in allowed if not _is_refused(_type_of(each), refused)]
+        if len(left) < len(allowed):
+            if not left and choice.get("mode") == "required":
+                raise _lacking(", ".join(map(_type_of, allowed)))
+            body["tool_choice"] = {**choice, "tools": left} if left else "none"
+    elif _is_refused(_type_of(choice), refused):
+        raise _lacking(_type_of(choice))
+    elif choice == "required" and not kept:
+        raise _lacking(", ".join(map(_type_of, declared)))
     body["tools"] = kept
     if not kept:
         for key in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(key, None)
+
+
+def _kept_tools(
+    declared: Sequence[Any], where: str, refused: tuple[str, ...], dropped: list[str]
+) -> list[Any]:
+    kept: list[Any] = []
+    for index, tool in enumerate(declared):
+        told = _tool(tool, refused)
+        if told is None:
+            dropped.append(f"{where}[{index}]: {_type_of(tool)}")
+        else:
+            kept.append(told)
+    return kept
+
+
+def _lacking(what: str) -> RequestInvalid:
+    return RequestInvalid(
+        f"'tool_choice' needs a tool that GitHub Copilot does not have: {what}.",
+        param="tool_choice",
+        code="unsupported_tool",
+    )
 
 
 def _tool(tool: Any, refused: tuple[str, ...]) -> Any | None:

@@ -78,6 +78,12 @@ CONNECTION_BOUND_IDS: Final = (
     Quirk("custom_tool_call_output", "as its call"),
     Quirk("tool_search_call", "as function_call"),
     Quirk("tool_search_output", "as its call"),
+    Quirk("local_shell_call", "as function_call"),
+    Quirk("local_shell_call_output", "as its call"),
+    Quirk("shell_call", "as function_call"),
+    Quirk("shell_call_output", "as its call"),
+    Quirk("apply_patch_call", "as function_call"),
+    Quirk("apply_patch_call_output", "as its call"),
 )
 """Types of input items whose `id` is left out: ids are bound to the connection that they came over."""
 

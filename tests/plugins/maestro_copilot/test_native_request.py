@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from maestro_copilot.catalogue import CopilotModel, catalogue
 from maestro_copilot.ciphertext import bound
 from maestro_copilot.native_request import native_body, nearest_effort
 from maestro_copilot.quirks import CONNECTION_BOUND_IDS, REFUSED_TOOLS
-from maestro_daemon.plugin import ResponseRequest
+from maestro_daemon.plugin import RequestInvalid, ResponseRequest
 from maestro_daemon.protocol.sealed_reasoning import COMPACTION, seal
 from tests.support.copilot.catalogues import entry
 
@@ -44,6 +45,41 @@ def test_unknown_fields_items_and_parts_pass_as_they_are() -> None:
     body = made(input=items, new_field={"z": [None]}, truncation="auto", tools=[{"type": "new_tool"}])
     assert (body["input"], body["new_field"], body["truncation"]) == (items, {"z": [None]}, "auto")
     assert body["tools"] == [{"type": "new_tool"}]
+
+
+def test_tools_that_a_search_found_are_made_ready_as_the_declared_ones() -> None:
+    """copilot.md §7: refused are a namespace without inner tools or with a blank description, web_search."""
+    inner = [{"type": "function", "name": "add"}]
+    found = {
+        "type": "tool_search_output",
+        "id": "tso_1",
+        "call_id": "call_1",
+        "tools": [
+            {"type": "namespace", "name": "mcp__calc", "description": " ", "tools": inner},
+            {"type": "namespace", "name": "mcp__none", "description": "Nothing.", "tools": []},
+            {"type": "web_search"},
+        ],
+    }
+    told = native_body(request(input=[found]), None, refused_tools=TOOLS)
+    namespace = {"type": "namespace", "name": "mcp__calc", "description": "mcp__calc", "tools": inner}
+    assert told.body["input"] == [{"type": "tool_search_output", "call_id": "call_1", "tools": [namespace]}]
+    assert told.dropped == ["input[0].tools[1]: namespace", "input[0].tools[2]: web_search"]
+
+
+def test_of_the_allowed_tools_those_that_copilot_lacks_are_left_out() -> None:
+    """copilot.md §7: web_search is refused, so it cannot be chosen either."""
+    function = {"type": "function", "name": "add"}
+    tools = [{**function, "parameters": {}}, {"type": "web_search"}]
+
+    def chosen(mode: str, *allowed: Any) -> Any:
+        choice = {"type": "allowed_tools", "mode": mode, "tools": list(allowed)}
+        return made(input="Hi", tools=tools, tool_choice=choice)["tool_choice"]
+
+    both = chosen("required", function, {"type": "web_search"})
+    assert both == {"type": "allowed_tools", "mode": "required", "tools": [function]}
+    assert chosen("auto", {"type": "web_search"}) == "none"
+    with pytest.raises(RequestInvalid, match="does not have: web_search"):
+        chosen("required", {"type": "web_search"})
 
 
 def test_more_fields_and_other_tools_may_be_set_as_refused() -> None:
