@@ -138,6 +138,12 @@ class Connection(RequestHandler):
         elif data and not in_body and parsed == self._answered and self._head_timer is None:
             self._head_timer = self._loop.call_later(self._bounds.head_timeout, self._head_too_slow)
 
+    def _process_keepalive(self) -> None:
+        if self._head_timer is None:
+            super()._process_keepalive()
+        else:  # not idle: the headers under way have their own time, and an answer when it is over
+            self._keepalive_handle = None
+
     def _body_broke(self, body: StreamReader, *, is_answered: bool) -> None:
         # aiohttp takes what it cannot parse for a next request, and lets this one's reader wait for ever.
         self.close()  # once this request is answered

@@ -119,6 +119,12 @@ async def test_what_is_refused_before_it_is_a_request_has_a_line_in_the_log_and_
     assert "k3y" not in str(line)
 
 
+async def test_headers_under_way_have_their_own_time_though_an_idle_connection_would_have_less() -> None:
+    async with edge(ROUTES, head_timeout=0.8, idle_timeout=0.5) as running:
+        assert parse_answer(await running.raw(b"GET / HTTP/1.1\r\nhost: loc")).status == 408
+        assert await running.raw(b"") == b""
+
+
 async def test_the_longest_header_is_a_setting() -> None:
     async with edge(ROUTES, max_header=1024) as running:
         assert (await running.ask("GET", "/", "x-long: " + "a" * 900)).status == 200
