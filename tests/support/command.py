@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from tests.support.warm_program import WarmProcess, WarmProgram
+
 PROGRAM: Final = Path(sys.executable).with_name("maestro-daemon")
+_PATIENCE: Final = 50
+_PLAIN: Final = frozenset({"PATH", "HOME", "XDG_RUNTIME_DIR"})
+_WARM: Final = WarmProgram(PROGRAM, {"PATH": os.environ["PATH"]})
 
 
 class Place:
@@ -38,52 +43,64 @@ class Place:
         return path
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command to its end.
+
+        Where the environment holds no more than a place has, the process is one that begins with the program
+        already imported: a variable may concern Python itself, or be read as something is imported.
+        """
+        whole = {**self.environ, **environ}
+        if whole.keys() == _PLAIN:
+            return _WARM.run(arguments, cwd=self.folder, environ=whole, timeout=_PATIENCE)
         return subprocess.run(
             [PROGRAM, *arguments],
             cwd=self.folder,
-            env={**self.environ, **environ},
+            env=whole,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=_PATIENCE,
             check=False,
         )
 
     @contextmanager
     def serve(self, *arguments: str, **environ: str) -> Iterator[Daemon]:
-        """Run ``serve`` until the block ends."""
-        with (self.folder / "stderr").open("w") as log:
-            process = subprocess.Popen(
-                [PROGRAM, "serve", *arguments],
-                cwd=self.folder,
-                env={**self.environ, **environ},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        try:
-            yield Daemon(process, self.folder / "stderr")
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        """Run ``serve`` until the block ends, in a process like those of `run`."""
+        whole = {**self.environ, **environ}
+        reading, writing = os.pipe()
+        with open(reading) as stdout:
+            try:
+                with (self.folder / "stderr").open("w") as log:
+                    process = self._started(("serve", *arguments), whole, stdout=writing, stderr=log.fileno())
+            finally:
+                os.close(writing)
+            try:
+                yield Daemon(process, stdout, self.folder / "stderr")
+            finally:
+                process.kill()
+                process.wait()
+
+    def _started(
+        self, arguments: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int
+    ) -> subprocess.Popen[bytes] | WarmProcess:
+        if environ.keys() == _PLAIN:
+            return _WARM.start(arguments, cwd=self.folder, environ=environ, stdout=stdout, stderr=stderr)
+        return subprocess.Popen(
+            [PROGRAM, *arguments],
+            cwd=self.folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
 
 class Daemon:
     """A running ``serve``."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | WarmProcess, stdout: IO[str], log: Path) -> None:
         self.process = process
+        self.stdout = stdout
         self._log = log
-
-    @property
-    def stdout(self) -> IO[str]:
-        """What it prints."""
-        assert self.process.stdout is not None
-        return self.process.stdout
 
     @property
     def log(self) -> str:
