@@ -13,6 +13,7 @@ from maestro_copilot.quirks import (
     CONNECTION_BOUND_IDS,
     HOISTED_TOOLS,
     ID_BOUND_CIPHERTEXT,
+    REASONS_UNSAID,
     REFUSED_FIELDS,
     REFUSED_ITEMS,
     among,
@@ -206,7 +207,7 @@ def _fit(body: dict[str, Any], model: CopilotModel | None, dropped: list[str]) -
     reasoning = body.get("reasoning")
     if not isinstance(reasoning, dict):
         return
-    if model.reasons is False:
+    if model.reasons is False and not REASONS_UNSAID.holds_for(model.model.id):
         del body["reasoning"]
         dropped.append("reasoning")
         return

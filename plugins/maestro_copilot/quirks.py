@@ -110,6 +110,13 @@ MAX_COMPLETION_TOKENS: Final = Quirk(
 )
 NO_SYSTEM_ROLE: Final = Quirk("system", "V 2026-03: o1 has no system role", _O1)
 
+REASONS_UNSAID: Final = Quirk(
+    "reasoning",
+    "R 0.7.10, V 2026-03: gpt-5 and the o-series reason, though every field of the catalogue may be missing",
+    re.compile(r"gpt-[5-9]|o[1-9]($|-)"),
+)
+"""Of other models that name neither thinking nor efforts among what they support, none is asked."""
+
 CAPPED_OUTPUT: Final = Quirk(
     "max_output_tokens",
     "O: one beyond the catalogue's limit with a long prompt is a 400; it is lowered to it",

@@ -123,6 +123,15 @@ def test_reasoning_is_not_asked_of_a_model_that_has_none() -> None:
     assert made(None, reasoning=wanted)["reasoning"] == wanted
 
 
+@pytest.mark.parametrize("id", ["gpt-5.5", "gpt-5.3-codex", "o3", "o4-mini"])
+def test_reasoning_is_asked_of_models_that_are_known_for_it_whatever_is_listed(id: str) -> None:
+    """copilot.md §6 GET /models: every field may be missing."""
+    (model,) = catalogue({"data": [entry(id, reasoning_effort=None)]}).models.values()
+    assert model.reasons is False
+    asked = {"effort": "high", "summary": "auto"}
+    assert made(model, reasoning=asked)["reasoning"] == asked
+
+
 def test_the_nearest_effort_is_the_next_lower() -> None:
     """copilot.md §6 GET /models: reasoning_effort[]."""
     assert nearest_effort("max", ("low", "high")) == "high"
