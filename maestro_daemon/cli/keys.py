@@ -18,7 +18,13 @@ _UNLIMITED: Final = "any"
 
 
 class Desk(Protocol):
-    """Answers as `maestro_daemon.server.key_desk.KeyDesk` does. Blocks; raises `MaestroError`."""
+    """Answers as `maestro_daemon.server.key_desk.KeyDesk` does. Blocks; raises `MaestroError`.
+
+    `in_force` is what is said of a change: since when it is.
+    """
+
+    @property
+    def in_force(self) -> str: ...
 
     def listed(self) -> Mapping[str, Any]:
         """All clients."""
@@ -98,7 +104,7 @@ def add(
     click.echo(told["key"])
     click.echo(
         screen.printable(
-            f"The key of {name} is in force, and not shown again. Clients send it as 'Authorization: "
+            f"The key of {name} is {desk.in_force}, and not shown again. Clients send it as 'Authorization: "
             "Bearer …' or as 'x-api-key'; every request needs a key now."
         ),
         err=True,
@@ -178,6 +184,8 @@ def _desk(socket_path: Path | None) -> Desk:
 class _Daemon:
     """The daemon behind a control socket."""
 
+    in_force = "in force"
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -201,6 +209,8 @@ class _Daemon:
 class _Here:
     """The state directory itself, while no daemon runs on it."""
 
+    in_force = "in force as soon as a daemon runs"
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
@@ -210,6 +220,7 @@ class _Here:
 
         keys = IssuedKeys.read(self._folder)
         rows = [row_of(each.client, each) for each in keys.all().values()]
+        _tell_where(f"no daemon is running here: these are of {keys.file}, for the next one")
         return {"needed": keys.needed, "clients": rows}
 
     def add(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -238,5 +249,14 @@ class _Here:
         after = changed(keys)
         keys.write(after)
         keys.take(after)
-        click.echo(f"no daemon is running here: kept in {keys.file} for the next one", err=True)
+        _tell_where(f"no daemon is running here: kept in {keys.file} for the next one")
         return keys
+
+
+def _tell_where(sentence: str) -> None:
+    """Say on stderr whose keys these are, which can be others than the caller thinks."""
+    from maestro_daemon.server.control_socket import other_daemon
+
+    click.echo(screen.printable(sentence), err=True)
+    if other := other_daemon():
+        click.echo(other, err=True)

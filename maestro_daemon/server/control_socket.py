@@ -17,6 +17,7 @@ from maestro_daemon.protocol import json
 
 NAME: Final = "control.sock"
 _SYSTEM_SOCKET: Final = Path("/run/maestro-daemon", NAME)
+_SYSTEM_UNIT: Final = Path("/etc/systemd/system/maestro-daemon.service")
 _LARGEST_ANSWER: Final = 64 * 2**20
 _LARGEST_STEP: Final = 2**20
 LONGEST_PATH: Final = 107
@@ -50,6 +51,18 @@ def find(environ: Mapping[str, str] | None = None) -> Path:
     if is_socket(_SYSTEM_SOCKET) and not (is_socket(own) and is_live(own)):
         return _SYSTEM_SOCKET
     return own
+
+
+def other_daemon() -> str | None:
+    """One sentence on the machine's daemon, where it is another one than `find` finds; None without one."""
+    try:
+        _SYSTEM_SOCKET.lstat()
+    except PermissionError:
+        return "The machine's daemon answers root alone: put sudo before the command."
+    except OSError:
+        if _SYSTEM_UNIT.exists():
+            return "The machine's daemon is a service that is not running: systemctl start maestro-daemon."
+    return None
 
 
 def is_socket(path: Path) -> bool:
@@ -145,10 +158,12 @@ def _asked(
         connection.request(method, target, body, {"content-type": "application/json"} if body else {})
         yield connection.getresponse()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise ControlUnreachable(
-            f"No maestro-daemon is running here (nobody listens on {path}). "
-            "Start one with 'maestro-daemon serve', or name its socket with --socket."
-        ) from None
+        said = [
+            f"No maestro-daemon is running here (nobody listens on {path}).",
+            "Start one with 'maestro-daemon serve', or name its socket with --socket.",
+            other_daemon(),
+        ]
+        raise ControlUnreachable(" ".join(filter(None, said))) from None
     except PermissionError:
         raise ControlUnreachable(
             f"The control socket {path} belongs to another user: only that user and root may ask."

@@ -239,6 +239,24 @@ def test_a_socket_that_a_killed_daemon_left_does_not_hide_the_system_daemon(tmp_
         assert control_socket.find(environ) == own
 
 
+def test_who_may_not_ask_the_machines_daemon_is_told_how_it_is_asked(tmp_path, monkeypatch):
+    unit = tmp_path / "maestro-daemon.service"
+    monkeypatch.setattr(control_socket, "_SYSTEM_UNIT", unit)
+    monkeypatch.setattr(control_socket, "_SYSTEM_SOCKET", tmp_path / "control.sock")
+    assert control_socket.other_daemon() is None
+    unit.touch()
+    assert "systemctl start maestro-daemon" in control_socket.other_daemon()
+    with pytest.raises(ControlUnreachable, match=r"nobody listens .* systemctl start maestro-daemon\.$"):
+        control_socket.ask(tmp_path / "nowhere.sock", "/status")
+
+    class OfRoot:
+        def lstat(self):
+            raise PermissionError
+
+    monkeypatch.setattr(control_socket, "_SYSTEM_SOCKET", OfRoot())
+    assert "sudo" in control_socket.other_daemon()
+
+
 # Questions, actions and flows
 
 

@@ -100,6 +100,11 @@ def look(one: Service) -> None:
     assert all(told)
     assert not any(SECRET in text for text in told)
 
+    # Others than root are not told that there is none.
+    for command in (["status"], ["keys", "list"]):
+        asked = host.run("runuser", "-u", "nobody", "--", "env", "HOME=/tmp", PROGRAM, *command)
+        assert "The machine's daemon answers root alone" in asked.stderr
+
     # Installed again, nothing changes.
     again = host.did(PROGRAM, "install-service").splitlines()
     assert [each.split()[0] for each in again] == ["the", "unchanged", "unchanged", "kept", "nothing"]
