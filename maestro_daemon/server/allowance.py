@@ -66,9 +66,14 @@ class Allowance:
         if stream:
             if client.streams is not None and self.streams >= client.streams:
                 raise LimitReached(
-                    f"Client {client.name!r} has {self.streams} streams open, which is as many as it may: "
-                    "wait until one of them ends.",
-                    headers={**self._headers(client), **_after(1)},
+                    f"Client {client.name!r} has {self.streams} stream{'s' * (self.streams != 1)} open, which "
+                    "is as many as it may: wait until one of them ends.",
+                    headers={
+                        **self._headers(client),
+                        "x-ratelimit-limit-streams": str(client.streams),
+                        "x-ratelimit-remaining-streams": "0",
+                        **_after(1),
+                    },
                 )
             self.streams += 1
         self.count(client)
