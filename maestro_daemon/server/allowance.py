@@ -66,8 +66,8 @@ class Allowance:
         if stream:
             if client.streams is not None and self.streams >= client.streams:
                 raise LimitReached(
-                    f"Client {client.name!r} has {self.streams} stream{'s' * (self.streams != 1)} open, which "
-                    "is as many as it may: wait until one of them ends.",
+                    f"Client {client.name!r} has {self.streams} stream{'s' * (self.streams != 1)} open, "
+                    "which is as many as it may: wait until one of them ends.",
                     headers={
                         **self._headers(client),
                         "x-ratelimit-limit-streams": str(client.streams),
