@@ -123,7 +123,7 @@ class ChatUpstream:
         """The parsed chunks of a streamed answer; a whole completion counts as one."""
         head = await head_of(answer)
         if is_json(answer, head):
-            yield self._parsed(await self._http.read(answer, head))
+            yield self._chunk("", await self._http.read(answer, head))
             return
         decoder = sse.Decoder()
         try:

@@ -290,9 +290,11 @@ class HttpUpstream:
                 status=answer.status,
             )
         body = self.masked(body)
-        refusal = error_body.refusal(
-            answer.status, body, provider=self.provider, headers=lower_case(answer.headers)
-        )
+        headers = lower_case(answer.headers)
+        for name, value in headers.items():
+            raw = value.encode("utf-8", "surrogateescape")
+            headers[name] = self.masked(raw).decode("utf-8", "surrogateescape")
+        refusal = error_body.refusal(answer.status, body, provider=self.provider, headers=headers)
         refusal.body = body
         return refusal
 

@@ -135,6 +135,8 @@ class ResponsesUpstream:
     def _whole(self, body: bytes) -> ResponseEvent:
         """The terminal event of an answer that came as one JSON object."""
         provider = self._http.provider
+        if _FAILED in body or _OUTPUT not in body:
+            body = self._http.masked(body)
         try:
             response = json.loads(body)
         except json.JSONInvalid as error:

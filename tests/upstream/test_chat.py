@@ -267,6 +267,16 @@ async def test_a_key_in_an_error_chunk_goes_no_further(upstream: FakeUpstream) -
     assert error.message == "Incorrect key: ***"
 
 
+async def test_a_key_that_an_error_in_place_of_a_stream_repeats_goes_no_further(
+    upstream: FakeUpstream,
+) -> None:
+    upstream.play(Reply({"error": {"message": "Incorrect key: hidden-key-1"}}))
+    async with chat_at(upstream.url, headers={"authorization": "Bearer hidden-key-1"}) as asked:
+        with pytest.raises(MaestroError) as error:
+            await events_of(asked)
+    assert error.value.message == "Incorrect key: ***"
+
+
 async def test_a_completion_that_is_called_plain_text_is_read_as_json(upstream: FakeUpstream) -> None:
     message = {"role": "assistant", "content": "Hi"}
     whole = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": chat.USAGE}

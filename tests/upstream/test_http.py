@@ -312,11 +312,13 @@ async def test_refused_credentials_are_their_own_kind(status: int) -> None:
 async def test_a_key_that_the_upstream_repeats_goes_no_further() -> None:
     body = b'{"error": {"message": "Incorrect key: hidden-key-1, Bearer hidden-key-1"}}'
     async with (
-        raw_upstream([READ, answer(body, "401 X")]) as raw,
+        raw_upstream([READ, answer(body, "401 X", x_echo="Bearer hidden-key-1")]) as raw,
         http(raw.url, headers={"Authorization": "Bearer hidden-key-1"}) as upstream,
     ):
         error = await failure(upstream)
     assert error.message == "Incorrect key: ***, Bearer ***"
+    assert "hidden-key-1" not in repr(error.headers)
+    assert "Bearer ***" in error.headers.values()
 
 
 @pytest.mark.parametrize(

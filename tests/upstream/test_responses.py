@@ -356,6 +356,16 @@ async def test_a_key_in_an_error_event_goes_no_further(upstream: FakeUpstream) -
     assert b"hidden-key-1" not in event.payload
 
 
+async def test_a_key_that_an_error_in_place_of_a_stream_repeats_goes_no_further(
+    upstream: FakeUpstream,
+) -> None:
+    upstream.play(Reply({"error": {"message": "Incorrect key: hidden-key-1"}}))
+    async with native_at(upstream.url, headers={"authorization": "Bearer hidden-key-1"}) as asked:
+        with pytest.raises(MaestroError) as error:
+            await stream(asked)
+    assert error.value.message == "Incorrect key: ***"
+
+
 async def test_a_response_that_is_called_plain_text_is_read_as_json(upstream: FakeUpstream) -> None:
     whole = native.response(status="completed", output=[native.message("Hi")])
     upstream.play(Raw(b"\n" + json.dumps(whole).encode(), "text/plain"))
