@@ -54,7 +54,7 @@ def tcp() -> socket.socket:
 
 
 def test_sockets_are_taken_with_their_names(tcp: socket.socket) -> None:
-    six = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    six = socket.create_server(("::", 0), family=socket.AF_INET6)  # ::1 is missing on many a machine
     with tcp, six:
         assert told([tcp, six], "http:other") == [
             "http AF_INET False 0.0",
