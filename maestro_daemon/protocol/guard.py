@@ -23,6 +23,7 @@ from maestro_daemon.protocol.delta_run import DeltaRun
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
 from maestro_daemon.protocol.missing_text import ENDS, ITEM_DONE
+from maestro_daemon.protocol.model_headers import hide_other_model
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
 from maestro_daemon.protocol.response_object import filled_usage, response_object
 from maestro_daemon.protocol.splice import terminal_status
@@ -138,6 +139,10 @@ class Guard:
             if announced is not None and (type == _ADDED if announced else type in DELTAS):
                 return
             item_id = self._track(type, index, data, payload)
+        if "headers" in data or "response" in data:
+            exact = _read(payload)
+            if hide_other_model(exact, self._request.asked_model):
+                payload, anew = json.dumps(exact), True
         number = data.get("sequence_number")
         if anew or item_id is not None or _holds_line_end(payload):
             payload = _rewritten(payload, type, self._next, item_id)
@@ -249,6 +254,7 @@ class Guard:
         response = data.get("response")
         if not isinstance(response, dict):
             raise UpstreamBroken(f"The upstream ended its stream with {type} that holds no response.")
+        hide_other_model(data, self._request.asked_model)
         status = terminal_status(type, data)
         if self._error is not None and status != "failed":
             status = "failed"

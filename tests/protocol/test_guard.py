@@ -561,6 +561,27 @@ def test_what_clients_demand_of_a_final_response_is_supplied_where_it_is_missing
 @pytest.mark.parametrize(
     ("said", "told"),
     [
+        ({"openai-model": "gpt-other", "x-models-etag": "e"}, {"x-models-etag": "e"}),
+        ({"X-OpenAI-Model": ["gpt-other"]}, {}),
+        ({"OpenAI-Model": MODEL}, {"OpenAI-Model": MODEL}),
+        ({"openai-model": [MODEL, "gpt-other"]}, {"openai-model": [MODEL, "gpt-other"]}),
+        ("gpt-other", "gpt-other"),
+    ],
+)
+def test_headers_within_events_name_no_model_that_was_not_asked_for(said: Any, told: Any) -> None:
+    events = copy.deepcopy(HELLO)
+    events[-1]["response"]["headers"] = events[-1]["headers"] = said
+    metadata = {"type": "response.metadata", "sequence_number": 2, "headers": said, "number": 2**70}
+    sent = payloads(passed(map(named, [*events[:2], metadata, *events[2:]])))
+    assert sent[2] == {**metadata, "headers": told}
+    assert sent[-1]["headers"] == told
+    assert sent[-1]["response"]["headers"] == told
+    assert [event["sequence_number"] for event in sent] == list(range(len(sent)))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
         (
             {"input_tokens": 3, "output_tokens": 2},
             {
