@@ -79,7 +79,6 @@ def test_limits_timings_and_codex_state_go_back() -> None:
         "x-codex-primary-used-percent": "4",
         "x-gpt5-secondary-reset-at": "17",
         "x-reasoning-included": "true",
-        "x-models-etag": "abc",
     }
     assert passed_back(said, asked_model="m") == {name.lower(): value for name, value in said.items()}
 
@@ -96,6 +95,7 @@ def test_everything_else_of_the_upstream_stays_here() -> None:
         "Date": "now",
         "openai-organization": "org",
         "x-request-id": "theirs",
+        "x-models-etag": "of their list of models, not of ours",
         "access-control-allow-origin": "*",
         "x-openai-authorization-error": "x",
         "x-codex-bad": "line\r\nset-cookie: a=b",
