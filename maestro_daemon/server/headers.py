@@ -92,7 +92,8 @@ def passed_back(headers: Mapping[str, str], *, asked_model: str | None) -> dict[
 
     ``openai-model`` passes only when it is `asked_model`: Codex takes a differing one for a sign that the
     account was flagged. ``x-models-etag`` never does: it is that of the upstream's list of models, and Codex,
-    which holds it against that of ours, would read ours anew with each answer. Values that could not stand in a header line are dropped.
+    which holds it against that of ours, would read ours anew with each answer. Values that could not stand in
+    a header line are dropped.
     """
     found: dict[str, str] = {}
     for name, value in headers.items():
