@@ -9,6 +9,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
 
 from maestro_daemon.testing.breach import Breach
+from maestro_daemon.testing.standstill import told_of_standstill
 
 T = TypeVar("T")
 
@@ -17,6 +18,9 @@ PATIENCE: Final = ContextVar("patience", default=5.0)
 
 _LONGEST: Final = 6
 """How many times that a whole check may take."""
+
+_STANDSTILL: Final = 5.0
+"""Seconds for which code of the kit's own may hold up the loop, however short the patience."""
 
 _LAST_WORDS: Final = 1.0
 
@@ -48,7 +52,8 @@ def _run(check: Coroutine[Any, Any, None], patience: float) -> None:
     # What ends with the loop is told by the checks themselves, where it is against the contract.
     loop.set_exception_handler(lambda _, context: None)
     try:
-        loop.run_until_complete(_bounded(check))
+        with told_of_standstill(loop, max(patience, _STANDSTILL)):
+            loop.run_until_complete(_bounded(check))
     finally:
         try:
             loop.run_until_complete(_cleared())
