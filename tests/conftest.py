@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, MutableMapping
@@ -14,7 +15,7 @@ import structlog.testing
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
-from tests.support.environment import shut_out
+from tests.support.environment import short_folder, shut_out
 from tests.support.fake_upstream import FakeUpstream, fake_upstream
 from tests.support.reloaded import WHOLE
 
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     shut_out(os.environ, Path(home.name))
     os.umask(0o022)
+    if config.option.basetemp is None and (short := short_folder()) is not None:
+        config.add_cleanup(lambda: shutil.rmtree(short, ignore_errors=True))
+        config.option.basetemp = str(short / "b")
 
 
 @pytest.fixture(autouse=True)

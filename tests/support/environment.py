@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,8 @@ _FETCHING: Final = re.compile(
     "|npm_config_.*"
 )
 _PIP_FILES: Final = (".config/pip/pip.conf", ".pip/pip.conf")
+_SHORT: Final = "/tmp"
+_LONGEST: Final = len("/tmp/pytest-of-somebody")
 _LOOPBACK: Final = "127.0.0.1,localhost,::1"
 
 
@@ -57,6 +61,20 @@ def fetching(home: Path | None = None, *, given: Mapping[str, str] | None = None
         for name in ("no_proxy", "NO_PROXY"):
             environ[name] = ",".join(filter(None, (environ.get(name), _LOOPBACK)))
     return environ
+
+
+def short_folder() -> Path | None:
+    """A folder for temporary files where the usual one has too long a name, None if it has not.
+
+    Below it there are unix sockets, and no path of one may be longer than 107 bytes.
+    """
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    if len(os.fsencode(os.path.join(tempfile.gettempdir(), f"pytest-of-{user}"))) <= _LONGEST:
+        return None
+    return Path(tempfile.mkdtemp(prefix="t-", dir=_SHORT))
 
 
 def _kept(given: Mapping[str, str]) -> dict[str, str]:
