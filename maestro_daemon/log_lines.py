@@ -24,7 +24,7 @@ _ONLY_FIELDS: Final = frozenset({"event", "body"})
 def complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
     """Time, level and event first, an exception's traceback as text, then the fields."""
     line: dict[str, Any] = {
-        "time": _now(),
+        "time": now(),
         "level": "error" if method == "exception" else method,
         "event": event.get("event", ""),
         **event,
@@ -40,11 +40,11 @@ def complete(event: MutableMapping[str, Any], method: str) -> dict[str, Any]:
     return line
 
 
-def _now() -> str:
+def now() -> str:
     """The time in UTC, ISO 8601 with milliseconds."""
-    now = time.time()
-    whole = int(now)
-    return f"{_second(whole)}.{int((now - whole) * 1000):03d}Z"
+    unix = time.time()
+    whole = int(unix)
+    return f"{_second(whole)}.{int((unix - whole) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=2)

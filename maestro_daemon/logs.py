@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from maestro_daemon.log_lines import Render, complete, render_entry, render_json, text_renderer
+from maestro_daemon.log_lines import Render, complete, now, render_entry, render_json, text_renderer
 from maestro_daemon.log_writer import JournalWriter, LineWriter, QueuedWriter
 from maestro_daemon.providers.secret import Secret
 from maestro_daemon.redaction import Redaction
@@ -34,13 +34,13 @@ class Logs:
         writer: QueuedWriter,
         redaction: Redaction,
         bridge: logging.Handler,
-        finish: Callable[[Any, str, MutableMapping[str, Any]], bytes],
+        made: Callable[[dict[str, Any]], bytes],
         render: Render,
         number: int,
     ) -> None:
         self._writer = writer
         self._render = render
-        self._finish = finish
+        self._made = made
         self._number = number
         self._redaction = redaction
         self._bridge = bridge
@@ -52,7 +52,7 @@ class Logs:
         Bound context is not added. Never raises.
         """
         if _NUMBERS[level] >= self._number:
-            self._writer.put(self._finish(None, level, {**fields, "event": event}))
+            self._writer.put(self._made({"time": now(), "level": level, "event": event, **fields}))
 
     def write_body(self, event: str, fields: Mapping[str, Any], body: bytes) -> None:
         """One line at info with a `body` of any length, made by the writer's thread. Never raises."""
@@ -95,16 +95,26 @@ def configure(
     journal = _journal(descriptor) if json is None else None
     render = _renderer(descriptor, json) if journal is None else render_entry
 
-    def finish(_logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
+    def unmade(error: Exception) -> bytes:
+        failed = "a log line could not be made"
+        return render({"time": "", "level": "error", "event": failed, "error": type(error).__name__})
+
+    def made(said: dict[str, Any]) -> bytes:
         try:
-            fields = redaction.of_fields(complete(event, method))
+            fields = redaction.of_fields(said)
             line = render(fields)
             if len(line) > _LONGEST_LINE:
                 line = render({**dict(list(fields.items())[:3]), "left_out": len(line)})
             return line
         except Exception as error:  # noqa: BLE001  (a log line must never cost a request)
-            failed = "a log line could not be made"
-            return render({"time": "", "level": "error", "event": failed, "error": type(error).__name__})
+            return unmade(error)
+
+    def finish(_logger: Any, method: str, event: MutableMapping[str, Any]) -> bytes:
+        try:
+            said = complete(event, method)
+        except Exception as error:  # noqa: BLE001  (as above)
+            return unmade(error)
+        return made(said)
 
     def report(count: int) -> bytes:
         return finish(None, "warning", {"event": "log lines dropped", "count": count})
@@ -117,7 +127,7 @@ def configure(
         cache_logger_on_first_use=for_good,
     )
     bridge = _Bridge(writer, finish)
-    logs = Logs(writer, redaction, bridge, finish, render, number)
+    logs = Logs(writer, redaction, bridge, made, render, number)
     root = logging.getLogger()
     root.addHandler(bridge)
     root.setLevel(logging.DEBUG if number <= logging.DEBUG else max(number, _LIBRARY_LEVEL))

@@ -127,7 +127,7 @@ class Redaction:
 
 def _hints_at_secret(text: str) -> bool:
     lower = text.lower()
-    return any(hint in lower for hint in _HINTS)
+    return bool([hint for hint in _HINTS if hint in lower])
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -104,7 +104,7 @@ class ResponseRequest:
         found = self._ciphertexts
         if found is None:
             items = self.body.get("input")
-            found = tuple(_ciphertexts(items)) if isinstance(items, list) else ()
+            found = _ciphertexts(items) if isinstance(items, list) else ()
             self._ciphertexts = found
         return found
 
@@ -147,22 +147,25 @@ class ResponseRequest:
         return b"".join((self.text[: head.end()], orjson.dumps(model), rest))
 
 
-def _ciphertexts(items: list[Any]) -> Iterator[str]:
+def _ciphertexts(items: list[Any]) -> tuple[str, ...]:
+    # Most items of a history hold none: these are passed over as fast as the language can.
     holders = [
         item
         for item in items
-        if item.__class__ is dict and (CIPHERTEXT in item or item.get("type") not in PARTS_IN_CLEAR)
+        if item.__class__ is dict
+        and (
+            CIPHERTEXT in item
+            or (
+                (item.get("output").__class__ is list or item.get("content").__class__ is list)
+                and item.get("type") not in PARTS_IN_CLEAR
+            )
+        )
     ]
+    found: list[Any] = []
     for item in holders:
-        if CIPHERTEXT in item:
-            yield from _text(item[CIPHERTEXT])
+        found.append(item.get(CIPHERTEXT))
         if item.get("type") not in PARTS_IN_CLEAR:
             for name in PARTS:
                 if (parts := item.get(name)).__class__ is list:
-                    for part in parts:
-                        if part.__class__ is dict:
-                            yield from _text(part.get(CIPHERTEXT))
-
-
-def _text(value: Any) -> tuple[str, ...]:
-    return (value,) if value.__class__ is str and value else ()
+                    found += [part.get(CIPHERTEXT) for part in parts if part.__class__ is dict]
+    return tuple([each for each in found if each.__class__ is str and each])

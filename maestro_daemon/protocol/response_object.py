@@ -32,7 +32,7 @@ _DEFAULTS: Mapping[str, Any] = {
 
 # Not `moderation` and `prompt_cache_options`: in a Response these are results and what was applied, of
 # another shape than in a request, and only the upstream knows them.
-_ECHOED_WHEN_SENT = ("prompt", "prompt_cache_retention", "user", "context_management")
+_ECHOED = frozenset({*_DEFAULTS, "prompt", "prompt_cache_retention", "user", "context_management"})
 
 
 def response_object(
@@ -73,11 +73,9 @@ def response_object(
         "metadata": body.get("metadata") or {},
         "usage": None if usage is None else usage_object(usage),
     }
-    for name, default in _DEFAULTS.items():
-        value = body.get(name)
-        response[name] = default if value is None else value
-    for name in _ECHOED_WHEN_SENT:
-        if body.get(name) is not None:
+    response.update(_DEFAULTS)
+    for name in body.keys() & _ECHOED:
+        if body[name] is not None:
             response[name] = body[name]
     if fields:
         response.update(fields)

@@ -59,7 +59,7 @@ def sealed_origins(request: ResponseRequest) -> Iterator[str]:
 
 def holds_marks(request: ResponseRequest) -> bool:
     """Whether any ciphertext of the input is known to be readable by one account, or one provider, alone."""
-    return any(blob.startswith(_READABLE_BY_ONE) for blob in request.ciphertexts())
+    return bool([blob for blob in request.ciphertexts() if blob.startswith(_READABLE_BY_ONE)])
 
 
 class Seal:

@@ -15,8 +15,8 @@ from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.memory import KeptItem, Memory
 from maestro_daemon.routing.target import Target
 
-_SWAPPED: Final = frozenset({"item_reference", "reasoning", None})
-"""Types of input items that some target may have to get in another form."""
+_REFERENCES: Final = frozenset({"item_reference", None})
+"""Types of input items that may say no more than the id of another."""
 
 SEALED_REASONING: Final = "sealed_reasoning"
 """What an answer is degraded by that was made without the ciphertext of others."""
@@ -67,7 +67,7 @@ def aimed(request: ResponseRequest, target: Target, memory: Memory, *, ciphertex
     """
     previous = request.previous_response_id
     origin = None if previous is None else memory.origin(request.client, previous)
-    swaps = {} if _SWAPPED.isdisjoint(request.item_types()) else _swaps(request, target, memory)
+    swaps = _swaps(request, target, memory) if _may_need_swaps(request) else {}
     account = account_hash(target.provider, target.provider_name)
     opened = _opened(request, swaps, account, ciphertext=ciphertext)
     degraded = SEALED_REASONING if opened.foreign else ""
@@ -106,6 +106,20 @@ def _opened(
     if swaps:
         items = [told for index, item in enumerate(items) if (told := swaps.get(index, item)) is not None]
     return unsealed_items(items, account, ciphertext=ciphertext)
+
+
+def _may_need_swaps(request: ResponseRequest) -> bool:
+    """Whether there is anything to look up; reasoning that brings its ciphertext along is not."""
+    types = request.item_types()
+    if not _REFERENCES.isdisjoint(types):
+        return True
+    return "reasoning" in types and bool(
+        [
+            True
+            for item in request.body["input"]
+            if item.__class__ is dict and item.get("type") == "reasoning" and not item.get(FIELD)
+        ]
+    )
 
 
 def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int, dict[str, Any] | None]:

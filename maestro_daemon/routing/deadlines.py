@@ -41,8 +41,11 @@ class Deadline:
 
     def move(self, at: float | None) -> None:
         """Another time, in the loop's seconds; None for never."""
-        self.at = _FOREVER if at is None else at
-        self._deadlines.note(self.at)
+        if at is None:
+            self.at = _FOREVER
+            return
+        self.at = at
+        self._deadlines.note(at)
 
     def stop(self) -> None:
         """It is over: nothing is cancelled any more."""

@@ -90,7 +90,8 @@ class ResponseStream:
                             async for event in raced:
                                 yield event
                         return
-                    async with aclosing(attempt.target.provider.stream(attempt.aimed())) as upstream:
+                    upstream = attempt.target.provider.stream(attempt.aimed())
+                    try:
                         async for event in upstream:
                             if event.type in DELTAS and answered:
                                 yield event
@@ -106,6 +107,8 @@ class ResponseStream:
                                 yield _noted(attempt, event, ended=splice.ended)
                                 if splice.ended:
                                     break
+                    finally:
+                        await upstream.aclose()
                     splice.end()
                     return
                 except GeneratorExit:

@@ -26,6 +26,7 @@ from maestro_daemon.protocol.reducer import ResponseReducer
 from maestro_daemon.protocol.translatable import check_translated
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
+from maestro_daemon.upstream.answer import Answer
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
 from maestro_daemon.upstream.reads import Reads
 from maestro_daemon.upstream.sniffed import head_of, is_json
@@ -119,7 +120,7 @@ class ChatUpstream:
         for event in reducer.finish():
             yield event
 
-    async def _chunks(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Any, None]:
+    async def _chunks(self, answer: Answer) -> AsyncGenerator[Any, None]:
         """The parsed chunks of a streamed answer; a whole completion counts as one."""
         head = await head_of(answer)
         if is_json(answer, head):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from maestro_daemon.upstream.answer import Answer
+
 if TYPE_CHECKING:
     from maestro_daemon.upstream.http import HttpUpstream
 
@@ -24,9 +26,9 @@ class Exchange:
         self._asked = (method, path, body, headers)
         self._silence = upstream.silence()
         self._owes_slot = False
-        self._answer: aiohttp.ClientResponse
+        self._answer: Answer
 
-    async def __aenter__(self) -> aiohttp.ClientResponse:
+    async def __aenter__(self) -> Answer:
         upstream = self._upstream
         if upstream.slots is not None:
             await upstream.slots.take()

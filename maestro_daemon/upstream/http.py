@@ -21,6 +21,7 @@ from maestro_daemon.errors import (
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.request import Timeouts
 from maestro_daemon.ticker import Ticker
+from maestro_daemon.upstream.answer import Answer
 from maestro_daemon.upstream.exchange import Exchange
 from maestro_daemon.upstream.proxies import proxy_for
 from maestro_daemon.upstream.silence import Silence
@@ -180,7 +181,7 @@ class HttpUpstream:
         except json.JSONInvalid as error:
             raise UpstreamBroken(f"{self.provider} answered {path} with something else than JSON.") from error
 
-    async def read(self, answer: aiohttp.ClientResponse, head: bytes = b"") -> bytes:
+    async def read(self, answer: Answer, head: bytes = b"") -> bytes:
         """The whole body, bounded, `head` being what was read already. Inside the block of `request` only."""
         content = answer.content
         pieces: list[bytes] = [head] if head else []
@@ -198,7 +199,7 @@ class HttpUpstream:
 
     async def open(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], silence: Silence
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Ask, and give the answer of a 2xx status, its body unread. Raises as `request`.
 
         `silence` is watched from here on; whoever calls ends that by `over`.
@@ -240,7 +241,7 @@ class HttpUpstream:
         finally:
             self.release(answer)
 
-    async def finish(self, answer: aiohttp.ClientResponse) -> None:
+    async def finish(self, answer: Answer) -> None:
         """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
 
         Through TLS a new connection costs the next request more than this wait can.
@@ -260,7 +261,7 @@ class HttpUpstream:
         """The exchange that `silence` watched is over."""
         self._ticker.discard(silence)
 
-    def release(self, answer: aiohttp.ClientResponse) -> None:
+    def release(self, answer: Answer) -> None:
         """Give the connection back if the body was read to its end, else close it: nothing is drained."""
         if answer.content.at_eof():
             self._pooled_until = self._loop.time() + _POOLED_FOR
@@ -276,7 +277,7 @@ class HttpUpstream:
         """The watch over one exchange."""
         return Silence(self._first_byte_timeout, self._idle_timeout)
 
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> UpstreamRefused:
+    async def _refusal(self, answer: Answer) -> UpstreamRefused:
         body = b""
         try:
             async with asyncio.timeout(_ERROR_BODY_TIMEOUT):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import aiohttp
 from aiohttp.client_proto import ResponseHandler
+
+from maestro_daemon.upstream.answer import Answer
 
 
 class Silence:
@@ -21,7 +22,7 @@ class Silence:
         self._patience = first_byte
         self._idle = idle
         self._protocol: ResponseHandler | None = None
-        self._answer: aiohttp.ClientResponse | None = None
+        self._answer: Answer | None = None
         self._moved = -1  # bytes: what is left of the request, or what came of the answer
         self._heard_at = 0.0
         self.fell = False
@@ -31,7 +32,7 @@ class Silence:
         self._protocol = protocol
         self._heard_at = now
 
-    def answered(self, answer: aiohttp.ClientResponse, now: float) -> None:
+    def answered(self, answer: Answer, now: float) -> None:
         """The headers of the answer came."""
         self._answer = answer
         self._patience = self._idle
@@ -41,7 +42,7 @@ class Silence:
         """As `Watched` says."""
         answer, protocol = self._answer, self._protocol
         transport = None if protocol is None else protocol.transport
-        if transport is None or (answer is not None and answer.connection is None):
+        if transport is None or (answer is not None and answer.content.is_eof()):
             return  # there is no connection yet, or the answer is whole
         moved = transport.get_write_buffer_size() if answer is None else answer.content.total_bytes
         if moved != self._moved or (answer is not None and not transport.is_reading()):

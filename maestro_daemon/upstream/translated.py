@@ -17,6 +17,7 @@ from maestro_daemon.protocol import json, sse
 from maestro_daemon.protocol.collect import collect
 from maestro_daemon.protocol.retelling import Retelling
 from maestro_daemon.providers.provider import Reply
+from maestro_daemon.upstream.answer import Answer
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
 from maestro_daemon.upstream.reads import Reads
 from maestro_daemon.upstream.sniffed import head_of, is_json
@@ -117,7 +118,7 @@ class TranslatedUpstream:
         for event in reducer.finish():
             yield event
 
-    async def _records(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, Any], None]:
+    async def _records(self, answer: Answer) -> AsyncGenerator[tuple[str, Any], None]:
         head = await head_of(answer)
         if is_json(answer, head):
             yield "", self._parsed(await self._http.read(answer, head))

@@ -1,0 +1,62 @@
+"""The answer of an upstream: its status and headers, and its body yet to be read."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import aiohttp
+from aiohttp import ClientResponseError, hdrs
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
+from multidict import CIMultiDictProxy
+
+_NO_TYPE: Final = "application/octet-stream"
+
+
+class Answer:
+    """What came over `connection`: used once, and released at its end.
+
+    aiohttp's own response knows cookies, redirects, charsets and writers besides, which costs as much as the
+    rest of an exchange.
+    """
+
+    __slots__ = ("_connection", "content", "headers", "status")
+
+    def __init__(
+        self,
+        connection: Connection,
+        status: int,
+        headers: CIMultiDictProxy[str],
+        content: aiohttp.StreamReader,
+    ) -> None:
+        self._connection = connection
+        self.status = status
+        self.headers = headers
+        self.content = content
+
+    @classmethod
+    async def over(
+        cls, connection: Connection, protocol: ResponseHandler, asked: aiohttp.RequestInfo
+    ) -> Self:
+        """Wait for the headers. Raises `aiohttp.ClientResponseError` for what is no HTTP, and OSErrors."""
+        while True:
+            try:
+                message, content = await protocol.read()
+            except HttpProcessingError as error:
+                raise ClientResponseError(
+                    asked, (), status=error.code, message=error.message, headers=error.headers
+                ) from error
+            status = message.code
+            if status >= 200 or status == 101:
+                return cls(connection, status, message.headers, content)
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without its parameters."""
+        said: str = self.headers.get(hdrs.CONTENT_TYPE, "")
+        return said.partition(";")[0].strip().lower() or _NO_TYPE
+
+    def release(self) -> None:
+        """Give the connection back; it is closed unless the whole body has come."""
+        self._connection.release()
