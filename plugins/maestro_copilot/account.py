@@ -149,6 +149,10 @@ class Account:
         """Forget the login, also on disk; a sentence of what was done. Raises `ProviderUnavailable`."""
         return await self._login.logout()
 
+    async def look_again(self) -> bool:
+        """Heed a login or a logout by another process; whether the account is another one now."""
+        return await self._login.look_again()
+
     async def login_state(self) -> LoginState:
         """Whether the login works, tried at GitHub if that is not known."""
         return await self._login.state()

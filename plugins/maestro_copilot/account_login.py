@@ -64,6 +64,15 @@ class AccountLogin:
             f"can be ended at {account.hosts.github}/settings/applications.{rest}"
         )
 
+    async def look_again(self) -> bool:
+        """Heed a login or a logout by another process; whether the account is another one now."""
+        account = self._account
+        if not await account.sources.look_again():
+            return False
+        account.become_another()
+        await account.start()
+        return True
+
     async def state(self) -> LoginState:
         """Whether the login works, tried at GitHub if that is not known."""
         account = self._account

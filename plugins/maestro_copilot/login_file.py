@@ -65,6 +65,14 @@ class LoginFile:
             return None
         return KeptLogin(token, github_answers.user(fields.get("user")))
 
+    def version(self) -> tuple[int, ...] | None:
+        """Another one after each writing; None without a file, or one that cannot be looked at."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def write(self, login: KeptLogin, client_id: str) -> None:
         """Keep the login in place of the one before. Raises `ProviderUnavailable`."""
         user = login.user

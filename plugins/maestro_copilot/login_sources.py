@@ -39,6 +39,7 @@ class LoginSources:
         given = options.given_token
         self._given = GitHubToken(given, given.source, logs_in=False) if given is not None else None
         self._held = self._given
+        self._version: tuple[int, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -76,14 +77,30 @@ class LoginSources:
         self._held = found
         return True
 
+    async def look_again(self) -> bool:
+        """Take the login as another process left its file; whether there is another token, or none, now.
+
+        One that cannot be read changes nothing.
+        """
+        if self._given is not None or await asyncio.to_thread(self._file.version) == self._version:
+            return False
+        try:
+            found = await asyncio.to_thread(self._read)
+        except ProviderUnavailable:
+            return False
+        before, self._held = self._held, found
+        return (before and before.token) != (found and found.token)
+
     async def keep(self, token: Secret, user: GitHubUser | None) -> None:
         """Take and keep the token of a login. Raises `ProviderUnavailable`."""
         await asyncio.to_thread(self._file.write, KeptLogin(token, user), self._client_id)
+        self._version = await asyncio.to_thread(self._file.version)
         self._held = self._of_file(KeptLogin(token, user))
 
     async def remove(self) -> bool:
         """Forget the own login; whether there was one. Raises `ProviderUnavailable`."""
         removed = await asyncio.to_thread(self._file.remove)
+        self._version = None
         self._held = self._given
         return removed
 
@@ -93,6 +110,7 @@ class LoginSources:
         return f"Provider {self._name!r} is not logged in{looked}: run: maestro-daemon login {self._name}"
 
     def _read(self) -> GitHubToken | None:
+        self._version = self._file.version()  # of before, so that nothing written meanwhile is missed
         kept = self._file.read()
         if kept is not None:
             return self._of_file(kept)

@@ -105,14 +105,17 @@ class CopilotProvider:
 
     async def login_state(self) -> LoginState:
         """Whether the login works."""
+        await self._look_again()
         return await self._account.login_state()
 
     async def quota(self) -> QuotaReport:
         """What is left of the plan."""
+        await self._look_again()
         return await self._account.quota()
 
     async def models(self) -> Sequence[Model]:
         """The chat models that the subscription may use."""
+        await self._look_again()
         try:
             return [each.model for each in (await self._listing.models()).values()]
         except UpstreamRefused as refusal:
@@ -150,6 +153,10 @@ class CopilotProvider:
         await self._listing.aclose()
         await self._account.aclose()
         await self._gate.aclose()
+
+    async def _look_again(self) -> None:
+        if await self._account.look_again():
+            self._listing.forget()
 
     # One request
 

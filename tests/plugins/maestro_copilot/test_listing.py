@@ -210,6 +210,23 @@ async def test_another_account_has_its_own_models_at_once(fake: Fake, tmp_path: 
         await provider.aclose()
 
 
+async def test_the_models_are_those_of_a_login_by_another_process(fake: Fake, tmp_path: Path) -> None:
+    places = dict.fromkeys(("base_url", "github_url", "github_api_url"), fake.url)
+    options = CopilotOptions.model_validate({**places, "mode": "exchange"})
+    provider, beside = (CopilotProvider("work", options, tmp_path) for _ in range(2))
+    try:
+        for id in ("first", "second"):
+            offer(fake, entry(id))
+            async with aclosing(beside.login()) as steps:
+                assert isinstance([step async for step in steps][-1], LoggedIn)
+            assert [model.id for model in await provider.models()] == [id]
+        await beside.logout()
+        assert not (await provider.login_state()).logged_in
+    finally:
+        await provider.aclose()
+        await beside.aclose()
+
+
 async def test_the_house_lists_what_is_offered(served: Served) -> None:
     catalogue = Catalog({"work": served.provider})
     await catalogue.refresh()

@@ -196,6 +196,32 @@ async def test_a_logout_forgets_the_login_here_and_on_disk(make, github, heard, 
     assert await account.logout() == "Provider 'work' was not logged in."
 
 
+async def test_what_another_process_does_to_the_login_is_heeded(make, github, heard, file) -> None:
+    account, beside = make(), make()
+    assert not await account.look_again()
+    await steps(account, heard)
+    first = (await account.bearer()).token
+    assert not await account.look_again()
+    await steps(beside, heard)
+    assert await account.look_again()
+    assert not await account.look_again()
+    assert (await account.bearer()).token != first
+    await asyncio.to_thread(file.write_text, "{")
+    assert not await account.look_again()
+    assert account.problem() is None
+    await beside.logout()
+    assert await account.look_again()
+    assert "maestro-daemon login work" in account.problem()
+    with pytest.raises(ProviderUnavailable):
+        await account.bearer()
+
+
+async def test_a_token_of_the_configuration_is_no_login_to_look_for(make, github, heard) -> None:
+    account = make(token=github.state.github_token())
+    await steps(make(), heard)
+    assert not await account.look_again()
+
+
 async def test_after_a_logout_an_editors_login_is_used_again_and_said(
     make, github, heard, tmp_path, github_and_url
 ):

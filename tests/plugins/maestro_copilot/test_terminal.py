@@ -192,6 +192,8 @@ async def test_the_daemon_that_ends_in_the_middle_is_a_sentence(desk, github) ->
         status, shown = await terminal.end()
         assert status == 1
         assert "ended before its answer was complete" in shown
+        # A second signal, as at the end of every daemon here, would cut short what the first one began.
+        assert await asyncio.to_thread(daemon.process.wait, 20) == 0
 
 
 async def test_a_daemon_starts_without_a_login_and_serves_after_one(desk, github) -> None:
