@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Generator, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None and (short := short_folder()) is not None:
         config.add_cleanup(lambda: shutil.rmtree(short, ignore_errors=True))
         config.option.basetemp = str(short / "b")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half a worker more than the cores there are for each: many tests wait, for timeouts or processes."""
+    return len(os.sched_getaffinity(0)) * 3 // 2
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What was imported stays: the garbage collector need not look at it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
