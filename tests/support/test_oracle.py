@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -18,7 +19,12 @@ CITATION = {"type": "url_citation", "url": "https://a", "title": "A", "start_ind
 
 
 def good() -> list[dict[str, Any]]:
-    """The payloads of a stream with every kind of item."""
+    """The payloads of a stream with every kind of item, to be changed at will."""
+    return [json.loads(payload) for payload in played()]
+
+
+@cache
+def played() -> list[bytes]:
     names = ToolNames()
     custom = names.flat(ToolName("custom", "patch"))
     search = names.flat(ToolName("tool_search", "search"))
@@ -32,7 +38,7 @@ def good() -> list[dict[str, Any]]:
         call(2, '{"query":"x"}', id="c2", name=search),
         Finish("stop"),
     ]
-    return [json.loads(event.payload) for event in play(deltas, names=names).events]
+    return [event.payload for event in play(deltas, names=names).events]
 
 
 def events(payloads: list[dict[str, Any]]) -> list[ResponseEvent]:
