@@ -19,6 +19,7 @@ from maestro_daemon.routing.health import Cooling
 
 _CLIENT_STATUSES: Final = (400, 404, 409, 413, 415, 422)
 _LIMITS: Final = (FailureClass.LIMITED, FailureClass.QUOTA)
+_PASSING: Final = (FailureClass.UNREACHABLE, FailureClass.REFUSED, FailureClass.BROKEN)
 _DEFAULT_RETRY_AFTER: Final = 1.0
 _MOST_TOLD: Final = 8
 _LONGEST_REASON: Final = 300
@@ -47,6 +48,14 @@ def exhausted(failures: Sequence[Failure], cooling: Sequence[Cooling] = ()) -> M
     limited += [(each.failure, each.seconds) for each in cooling if each.failure.kind in _LIMITS]
     if not failures:
         return _all_cooling(cooling, limited=bool(limited))
+    if limited and all(each.kind is FailureClass.QUOTA for each, _ in limited):
+        # An empty account is given up by clients; who may be back at any moment is worth asking again.
+        passing = [each for each in failures if each.kind in _PASSING]
+        if passing:
+            return _as_server_error(passing[-1], cooling)
+        waits = [each.seconds for each in cooling if each.failure.kind in _PASSING]
+        if waits:
+            return _unavailable(_with(failures[-1].error.message, cooling), min(waits))
     if limited:
         return _as_limit(limited, cooling)
     return _as_server_error(failures[-1], cooling)
@@ -163,12 +172,7 @@ def _as_server_error(failure: Failure, cooling: Sequence[Cooling] = ()) -> Maest
         )
     if cooling and _is_client_error(Failure(FailureClass.LACK, error)):
         # Those that cool down might have served what this one cannot.
-        return AttemptsExhausted(
-            _with(error.message, cooling),
-            status=503,
-            code="upstream_unavailable",
-            headers={"retry-after": str(_whole(min(each.seconds for each in cooling)))},
-        )
+        return _unavailable(_with(error.message, cooling), min(each.seconds for each in cooling))
     overloaded = isinstance(error, ProviderUnavailable) or error.status in (503, 529)
     told = failure.retry_after if isinstance(error, UpstreamRefused) else None
     headers = {} if told is None else {"retry-after": str(_whole(told))}
@@ -179,6 +183,12 @@ def _as_server_error(failure: Failure, cooling: Sequence[Cooling] = ()) -> Maest
         param=error.param,
         type=_type_of(error, "server_error"),
         headers=headers,
+    )
+
+
+def _unavailable(message: str, seconds: float) -> MaestroError:
+    return AttemptsExhausted(
+        message, status=503, code="upstream_unavailable", headers={"retry-after": str(_whole(seconds))}
     )
 
 

@@ -19,6 +19,7 @@ from maestro_daemon.errors import (
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.routing.failure_class import classify
 from maestro_daemon.routing.failures import exhausted
+from maestro_daemon.routing.health import Cooling
 
 
 def refused(status: int, code: str | None = None, message: str = "no", **more: Any) -> UpstreamRefused:
@@ -117,6 +118,22 @@ CASES: list[tuple[str, Sequence[MaestroError], int, str | None, str, str | None]
         "9",
     ),
     (
+        "a failure that may pass beside an empty account",
+        [refused(500, None, "oops"), refused(402, None, "pay")],
+        502,
+        "upstream_error",
+        "oops",
+        None,
+    ),
+    (
+        "a prompt too long for one, and an empty account",
+        [refused(400, "context_length_exceeded", "a"), refused(402, None, "pay")],
+        429,
+        "insufficient_quota",
+        "pay",
+        "1",
+    ),
+    (
         "an overload",
         [refused(503, "server_is_overloaded", "full")],
         503,
@@ -179,6 +196,18 @@ def test_when_all_failed_the_client_is_told(
     assert (error.status, error.code, error.message) == (status, code, message)
     assert error.headers.get("retry-after") == retry_after
     assert set(error.envelope()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_an_account_without_credit_is_no_reason_to_give_up_while_another_may_be_back() -> None:
+    empty = classify(refused(402, None, "pay"))
+    failed = classify(refused(500, None, "oops"))
+    error = exhausted([failed], [Cooling("a/m", empty, 1800.0)])
+    assert (error.status, error.code) == (502, "upstream_error")
+    assert error.message == "oops. Not asked: a/m is out of credit, asked again in 30 min: pay."
+    error = exhausted([empty], [Cooling("b/m", failed, 7.5)])
+    assert (error.status, error.code, error.headers["retry-after"]) == (503, "upstream_unavailable", "8")
+    error = exhausted([empty], [Cooling("b/m", empty, 900.0)])
+    assert (error.status, error.code) == (429, "insufficient_quota")
 
 
 def test_a_client_error_keeps_the_upstreams_type_and_param() -> None:
