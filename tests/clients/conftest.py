@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from functools import cache
 
 import pytest
 import pytest_asyncio
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from tests.support.fake_upstream import FakeUpstream, fake_upstream
 from tests.support.serving import serving_beside
@@ -70,6 +72,20 @@ async def client(daemon_url: str) -> AsyncIterator[AsyncOpenAI]:
 
 async def make_client(base_url: str, *, max_retries: int = 0) -> AsyncOpenAI:
     """An SDK client; made beside the loop, since making one reads files."""
-    return await asyncio.to_thread(
-        AsyncOpenAI, base_url=base_url, api_key="sk-client", max_retries=max_retries, timeout=30
-    )
+
+    def make() -> AsyncOpenAI:
+        return AsyncOpenAI(
+            base_url=base_url,
+            api_key="sk-client",
+            max_retries=max_retries,
+            timeout=30,
+            http_client=DefaultAsyncHttpxClient(verify=_certificates()),
+        )
+
+    return await asyncio.to_thread(make)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once for all clients: nearly all that making one costs."""
+    return ssl.create_default_context()
