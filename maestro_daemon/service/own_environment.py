@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from maestro_daemon.providers.installed import GROUP
-from maestro_daemon.service.reach import NotRunnable, hindrance
+from maestro_daemon.service.reach import NotRunnable, hindrance, plain_environ
 
 DISTRIBUTION: Final = "maestro-daemon"
 MARK: Final = ".made-for-service"
@@ -197,6 +197,7 @@ def _run(command: Sequence[str | Path], failed: str) -> None:
             timeout=_PATIENCE,
             check=False,
             cwd="/",
+            env=plain_environ(),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NotRunnable(f"{failed[0].upper()}{failed[1:]}: {type(error).__name__}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterable
@@ -16,6 +17,9 @@ from maestro_daemon.errors import MaestroError
 _HIDDEN: Final = ("/root", "/home", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  (named, not used)
 """What ``ProtectHome=`` and ``PrivateTmp=`` keep out of a service's sight."""
 
+_FOREIGN: Final = re.compile(
+    "PYTHON(HOME|PATH|STARTUP)|VIRTUAL_ENV|PIP_(USER|TARGET|PREFIX|ROOT|PYTHON|EDITABLE|REQUIRE_VIRTUALENV)"
+)
 _MOST_LINKS: Final = 40
 _ASK: Final = """
 import importlib.util, json, sys, sysconfig
@@ -46,6 +50,14 @@ class Interpreter:
         return str(self.path) if leads == str(self.path) else f"{self.path} -> {leads}"
 
 
+def plain_environ() -> dict[str, str]:
+    """This process's environment without what has a Python find, or put, packages elsewhere.
+
+    The service has none of that: what was found by it would be missing there.
+    """
+    return {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+
+
 def interpreter(path: Path) -> Interpreter:
     """Ask a Python about itself. Blocks. Raises `NotRunnable`."""
     try:
@@ -57,6 +69,7 @@ def interpreter(path: Path) -> Interpreter:
             timeout=60,
             check=True,
             cwd="/",
+            env=plain_environ(),
         )
         told = json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:

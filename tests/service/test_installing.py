@@ -216,6 +216,20 @@ def test_a_failing_program_is_shown_with_its_last_words(tmp_path: Path) -> None:
         own_environment.make(tmp_path / "env", Path("/bin/false"), [], Path("/x.service"))
 
 
+def test_what_is_made_for_the_service_does_not_follow_the_packages_of_whoever_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, python = tmp_path / "seen", tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nenv >{seen}\nexit 1\n")
+    python.chmod(0o755)
+    for name in ("PYTHONPATH", "VIRTUAL_ENV", "PIP_TARGET", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "/elsewhere")
+    with pytest.raises(NotRunnable):
+        own_environment.make(tmp_path / "env", python, [], Path("/x.service"))
+    names = [line.split("=")[0] for line in seen.read_text().splitlines() if line.endswith("=/elsewhere")]
+    assert names == ["PIP_INDEX_URL"]
+
+
 # By command
 
 
