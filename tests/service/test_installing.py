@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 import sys
@@ -72,7 +73,14 @@ def test_an_address_is_written_as_systemd_reads_it() -> None:
     assert listen_address("127.0.0.1", 8787) == "127.0.0.1:8787"
     assert listen_address("::", 80) == "[::]:80"
     assert listen_address("localhost", 80) == "127.0.0.1:80"
-    with pytest.raises(NotRunnable, match=r"nowhere\.invalid"):
+
+
+def test_a_name_that_is_not_known_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # what a machine's name servers make of it is not ours
+    with pytest.raises(NotRunnable, match=r"nowhere\.invalid.* is not known: Name or service not known"):
         listen_address("nowhere.invalid", 80)
 
 
