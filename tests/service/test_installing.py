@@ -79,7 +79,7 @@ def test_a_name_that_is_not_known_is_no_address(monkeypatch: pytest.MonkeyPatch)
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # what a machine's name servers make of it is not ours
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a machine's name servers may say what they like
     with pytest.raises(NotRunnable, match=r"nowhere\.invalid.* is not known: Name or service not known"):
         listen_address("nowhere.invalid", 80)
 
