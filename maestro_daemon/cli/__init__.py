@@ -69,9 +69,13 @@ class Commands(click.Group):
         except Exception as error:  # noqa: BLE001  (no traceback reaches a user who did not ask for it)
             if os.environ.get("MAESTRO_TRACEBACK"):
                 traceback.print_exc()
+            asked = ctx.invoked_subcommand
+            who, whose = "maestro-daemon", "the program"
+            if asked is not None and asked not in _COMMANDS:
+                who, whose = f"the command {asked!r}", "the plugin that brought it"
             complain(
-                f"Error: maestro-daemon failed with {type(error).__name__}: {error}. This is a fault of the "
-                "program; MAESTRO_TRACEBACK=1 in the environment shows where."
+                f"Error: {who} failed with {type(error).__name__}: {error}. This is a fault of {whose}; "
+                "MAESTRO_TRACEBACK=1 in the environment shows where."
             )
         sys.exit(1)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
@@ -402,6 +403,19 @@ def test_no_failure_is_a_traceback(
     assert done.exit_code == 1
     assert done.stderr.startswith(said)
     assert "Traceback" not in done.output
+
+
+def test_a_plugins_command_that_fails_is_told_as_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def hello() -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(Commands, "_ask_plugins", lambda self: self.add_command(hello))
+    monkeypatch.setattr(cli, "commands", {})
+    done = run("hello")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: the command 'hello' failed with RuntimeError: boom. ")
+    assert "fault of the plugin that brought it" in done.stderr
 
 
 def test_house_commands_need_no_plugins(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
