@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ ROOT: Final = Path(__file__).parent.parent.parent.parent
 _BOOT: Final = Path(__file__).with_name("boot.sh")
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _OF_ROOT: Final = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+_OVERLAY: Final = (
+    'mount -t tmpfs tmpfs "$0" && mkdir "$0/upper" "$0/work" "$0/root" && '
+    'mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"'
+)
 _TOOLS: Final = ("unshare", "nsenter", "pgrep", "mount", "systemctl", "journalctl")
 
 
@@ -30,11 +35,15 @@ def lacking() -> str | None:
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             return f"{tool} is missing: install it with: sudo apt-get install util-linux procps systemd"
-    tried = subprocess.run(
-        ["unshare", "--mount", "--pid", "--cgroup", "--fork", "true"], capture_output=True, check=False
-    )
-    if tried.returncode != 0:
-        return "no namespaces can be made here"
+    with tempfile.TemporaryDirectory() as folder:
+        for command, reason in (
+            ("true", "no namespaces can be made here"),
+            (_OVERLAY, "no overlay can be made"),
+        ):
+            words = ["unshare", "--mount", "--pid", "--cgroup", "--fork", "sh", "-c", command, folder]
+            tried = subprocess.run(words, capture_output=True, check=False)
+            if tried.returncode != 0:
+                return reason
     return None
 
 
