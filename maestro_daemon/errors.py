@@ -149,12 +149,19 @@ class UpstreamRefused(UpstreamError):
     `body` is the answer as it came, for whoever knows more of its fields; b"" where there is none.
     """
 
-    default_code = None
+    default_code: str | None = None
     body: bytes = b""
 
 
 class CredentialsRefused(UpstreamRefused):
     """The upstream answered 401 or 403: the provider's credentials are wrong, not the client's."""
+
+
+class ModelQuotaSpent(UpstreamRefused):
+    """The account has no credit left for this model; for others it may have."""
+
+    default_status = 429
+    default_code = "insufficient_quota"
 
 
 class ProviderBusy(UpstreamRefused):

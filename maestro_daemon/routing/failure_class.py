@@ -8,7 +8,8 @@ unreachable    no connection, or silence                counts; next target. A c
 refused        a status of the upstream's own trouble   counts; a 5xx is tried here once more
 limited        429                                      counts; next target
 broken         nonsense, or a stream cut                counts; next target
-quota          out of credit                            a long cooldown of the whole provider
+quota          out of credit                            a long cooldown of the whole provider, or of
+                                                        the model, where that alone has none
 credentials    401, 403                                 401: a cooldown of the whole provider
 lack           the target lacks something               next target; its health is as it was
 client         the client's fault                       the answer; the target's health is as it was
@@ -31,6 +32,7 @@ from maestro_daemon.errors import (
     CredentialsRefused,
     HostUnknown,
     MaestroError,
+    ModelQuotaSpent,
     ModelUnknown,
     ProviderBusy,
     ProviderUnavailable,
@@ -128,7 +130,10 @@ def classify(error: MaestroError, *, wall_clock: Callable[[], float] = time.time
     match error:
         case UpstreamRefused():
             kind = _of_refusal(error)
-            wide = kind is FailureClass.QUOTA or (kind is FailureClass.CREDENTIALS and error.status != 403)
+            if kind is FailureClass.QUOTA:
+                wide = not isinstance(error, ModelQuotaSpent)
+            else:
+                wide = kind is FailureClass.CREDENTIALS and error.status != 403
             return Failure(kind, error, wide, kind is FailureClass.REFUSED and _passes(error.status), wait)
         case HostUnknown():
             return Failure(FailureClass.UNREACHABLE, error, wide=True, retry_after=wait)
@@ -150,7 +155,7 @@ def refuses_ciphertext(error: MaestroError) -> bool:
 
 def _of_refusal(error: UpstreamRefused) -> FailureClass:
     code, status = error.code or "", error.status
-    if status == 402 or code in QUOTA_CODES:
+    if status == 402 or code in QUOTA_CODES or isinstance(error, ModelQuotaSpent):
         return FailureClass.QUOTA
     if status in _MAY_BE_QUOTA and _OUT_OF_CREDIT.search(error.message):
         return FailureClass.QUOTA

@@ -18,7 +18,7 @@ from maestro_copilot.quirks import (
     WRONG_DIALECT,
     Meaning,
 )
-from maestro_daemon.plugin import UpstreamRefused
+from maestro_daemon.plugin import ModelQuotaSpent, UpstreamRefused
 
 _MINUTE: Final = 60
 _LONG_WAIT: Final = 2 * _MINUTE
@@ -99,7 +99,9 @@ def _message(refusal: UpstreamRefused, provider: str, meaning: Meaning, own: str
 def _anew(
     refusal: UpstreamRefused, message: str, *, status: int, code: str, wait: float | None = None
 ) -> UpstreamRefused:
-    told = UpstreamRefused(
+    # What a plan includes still answers when its premium requests are used up.
+    kind = ModelQuotaSpent if code == ModelQuotaSpent.default_code else UpstreamRefused
+    told = kind(
         message,
         status=status,
         code=code,

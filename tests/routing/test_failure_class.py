@@ -12,6 +12,7 @@ from maestro_daemon.errors import (
     CredentialsRefused,
     HostUnknown,
     MaestroError,
+    ModelQuotaSpent,
     ModelUnknown,
     ProviderUnavailable,
     RequestInvalid,
@@ -98,6 +99,8 @@ CLASSES: list[tuple[MaestroError, str]] = [
     (HostUnknown("no such name"), "unreachable"),
     (ConnectionLost("hung up"), "unreachable"),
     (ProviderUnavailable("install it"), "unreachable"),
+    (ModelQuotaSpent("used up"), "quota"),
+    (ModelQuotaSpent("used up", status=403, code="their_word"), "quota"),
 ]
 
 
@@ -113,6 +116,7 @@ def test_an_error_has_one_class(error: MaestroError, kind: str) -> None:
 def test_what_concerns_the_account_or_the_host_concerns_all_its_models() -> None:
     wide = [refused(401), refused(402), refused(429, "insufficient_quota"), HostUnknown("?")]
     own = [
+        ModelQuotaSpent("premium requests are used up"),
         refused(403),
         refused(404),
         refused(429),

@@ -49,6 +49,16 @@ async def test_a_spent_quota_is_told_as_one(served: Served, model: str, streams:
     assert "1 h" in error["message"]
 
 
+async def test_a_spent_quota_leaves_the_other_models_of_the_account_alone(served: Served) -> None:
+    """copilot.md §10: a cooldown per (account, model)."""
+    served.copilot.faults = [Refused(402, "You have no quota left.", code="quota_exceeded")]
+    await served.refusal("gpt-native")
+    asked = len(served.copilot.requests)
+    await served.refusal("gpt-native")
+    assert len(served.copilot.requests) == asked  # it cools down
+    assert (await served.ask("claude-chat"))["status"] == "completed"
+
+
 @pytest.mark.parametrize("code", [*QUOTA_CODES, "insufficient_quota"])
 @pytest.mark.parametrize("status", [402, 403, 429])
 async def test_quota_codes_count_whatever_their_status(served: Served, code: str, status: int) -> None:
