@@ -149,7 +149,7 @@ class UpstreamRefused(UpstreamError):
     `body` is the answer as it came, for whoever knows more of its fields; b"" where there is none.
     """
 
-    default_code: str | None = None
+    default_code: ClassVar[str | None] = None
     body: bytes = b""
 
 
