@@ -174,7 +174,7 @@ class ItemLog:
         return [
             (index, item)
             for index, item in enumerate(output)
-            if isinstance(item, dict) and index not in self._ids and item.get("id") not in said
+            if isinstance(item, dict) and index not in self._ids and str(item.get("id")) not in said
         ]
 
     def _identify(self, index: int, item: Mapping[str, Any]) -> str:

@@ -253,6 +253,13 @@ def test_items_are_told_once_where_the_places_of_the_final_response_are_others()
     assert sum(event["type"] == "response.output_item.done" for event in sent) == 1
 
 
+def test_an_item_in_the_final_response_may_bear_anything_for_an_id() -> None:
+    events = copy.deepcopy(HELLO)
+    events[-1]["response"]["output"].append({"type": "item_to_come", "id": ["x"]})
+    sent = payloads(passed(map(named, events)))
+    assert sum(event["type"] == "response.output_item.done" for event in sent) == 2
+
+
 def test_a_part_that_came_with_its_item_is_not_announced_again() -> None:
     part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
     events = [event for event in HELLO if event["type"] != "response.content_part.added"]
