@@ -8,7 +8,6 @@ read once, since a payload that is not JSON would end a client's stream with a t
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +19,7 @@ from maestro_daemon.events import DELTAS, PREAMBLE, TERMINAL, DeltaBurst, Respon
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.announcing import WITHIN, announcement, part_announcement
 from maestro_daemon.protocol.delta_run import DeltaRun
+from maestro_daemon.protocol.event_bytes import holds_line_end, read, renumbered, rewritten
 from maestro_daemon.protocol.failure_code import failure_code
 from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
 from maestro_daemon.protocol.missing_text import ENDS, ITEM_DONE
@@ -39,8 +39,6 @@ EmitBurst = Callable[[str, Sequence[bytes]], None]
 _REQUIRED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "usage"})
 """Fields of which a poor upstream's final Response lacks one at least, if it lacks any."""
 _ADDED: Final = "response.output_item.added"
-_NUMBER_KEY: Final = b'"sequence_number"'
-_NUMBER: Final = re.compile(rb"[ \t]*:[ \t]*(\d+)")
 
 
 class Guard:
@@ -107,7 +105,7 @@ class Guard:
         try:
             data = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            data = _read(payload)
+            data = read(payload)
             anew = True
         if data.__class__ is not dict:
             raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
@@ -121,7 +119,7 @@ class Guard:
             type = event.type
             anew = True
         if type in TERMINAL:
-            self._end(type, _read(payload) if json.holds_long_integer(payload) else data)
+            self._end(type, read(payload) if json.holds_long_integer(payload) else data)
             return
         if type in PREAMBLE or self._error is not None:
             return
@@ -133,21 +131,25 @@ class Guard:
         item_id: str | None = None
         index = data.get("output_index")
         if index.__class__ is int:
-            if type in WITHIN and self._items.stable_id(index) is None and not self._announce(type, data):
-                return
-            announced = self._unannounced.get(index)
-            if announced is not None and (type == _ADDED if announced else type in DELTAS):
-                return
-            item_id = self._track(type, index, data, payload)
+            try:
+                unknown = type in WITHIN and self._items.stable_id(index) is None
+                if unknown and not self._announce(type, data, len(payload)):
+                    return
+                announced = self._unannounced.get(index)
+                if announced is not None and (type == _ADDED if announced else type in DELTAS):
+                    return
+                item_id = self._track(type, index, data, payload)
+            except OutputTooLarge as error:
+                raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
         if "headers" in data or "response" in data:
-            exact = _read(payload)
+            exact = read(payload)
             if hide_other_model(exact, self._request.asked_model):
                 payload, anew = json.dumps(exact), True
         number = data.get("sequence_number")
-        if anew or item_id is not None or _holds_line_end(payload):
-            payload = _rewritten(payload, type, self._next, item_id)
+        if anew or item_id is not None or holds_line_end(payload):
+            payload = rewritten(payload, type, self._next, item_id)
         elif number != self._next or number.__class__ is not int:
-            payload = _renumbered(payload, type, number, self._next)
+            payload = renumbered(payload, type, number, self._next)
         self._next += 1
         self._emit(type, payload)
 
@@ -197,38 +199,40 @@ class Guard:
         self._next += 1
         self._emit(type, payload)
 
-    def _announce(self, type: str, data: dict[str, Any]) -> bool:
+    def _announce(self, type: str, data: dict[str, Any], size: int) -> bool:
         """Announce the item of which `data`, an event of this `type`, is the first; False where it has to be
         left out, as all deltas of the item are then: its end says all."""
         item = announcement(type, data)
         index = data["output_index"]
         if item is None:
-            if type != ITEM_DONE:
-                self._unannounced[index] = False
-            return type == ITEM_DONE
+            if type == ITEM_DONE:
+                return True
+            self._items.grow(size)
+            self._unannounced[index] = False
+            return False
         self._unannounced[index] = True
-        id = self._items.added(index, item, 0)
+        id = self._items.added(index, item, size)
         self._send(_ADDED, {"output_index": index, "item": {**item, "id": id}})
         return True
 
     def _track(self, type: str, index: int, data: dict[str, Any], payload: bytes) -> str | None:
-        """Note an event of the item at `index` in the log; its stable id, if `data` does not say that one."""
+        """Note an event of the item at `index` in the log; its stable id, if `data` does not say that one.
+
+        Raises `OutputTooLarge`.
+        """
         items = self._items
         item = data.get("item")
         size = len(payload)
-        try:
-            if type in ENDS:
-                for missing, fields in items.missing(type, index, data):
-                    self._send(missing, fields)
-            if type in (_ADDED, ITEM_DONE):
-                if not isinstance(item, dict):
-                    return None
-                note = items.added if type == _ADDED else items.done
-                id = note(index, item, size)
-                return None if item.get("id") == id else id
-            begins = items.note(type, index, data, size)
-        except OutputTooLarge as error:
-            raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
+        if type in ENDS:
+            for missing, fields in items.missing(type, index, data):
+                self._send(missing, fields)
+        if type in (_ADDED, ITEM_DONE):
+            if not isinstance(item, dict):
+                return None
+            note = items.added if type == _ADDED else items.done
+            id = note(index, item, size)
+            return None if item.get("id") == id else id
+        begins = items.note(type, index, data, size)
         known = items.stable_id(index)
         if begins:
             self._send(*part_announcement(type, data, known or ""))
@@ -294,43 +298,3 @@ class Guard:
         self.ended = True
         self.response = response
         self._emit(type, json.dumps(fields))
-
-
-def _holds_line_end(payload: bytes) -> bool:
-    return b"\n" in payload or b"\r" in payload
-
-
-def _read(payload: bytes) -> Any:
-    try:
-        return json.loads(payload)
-    except json.JSONInvalid:
-        raise UpstreamBroken("The upstream sent an event that is not JSON.") from None
-
-
-def _rewritten(payload: bytes, type: str, number: int, item_id: str | None = None) -> bytes:
-    """`payload` written anew with this type, number and, unless None, item id.
-
-    It is read again, as the quick reading of `take` changes integers that do not fit 64 bits.
-    """
-    data = _read(payload)
-    if "type" in data:
-        data["type"] = type
-    else:
-        data = {"type": type, **data}
-    data["sequence_number"] = number
-    if item_id is not None:
-        if type in (_ADDED, ITEM_DONE):
-            data["item"]["id"] = item_id
-        else:
-            data["item_id"] = item_id
-    return json.dumps(data)
-
-
-def _renumbered(payload: bytes, type: str, old: Any, new: int) -> bytes:
-    """`payload` with its top-level sequence_number set to `new`, all other bytes kept if that is safe."""
-    if old.__class__ is int:
-        start = payload.find(_NUMBER_KEY) + len(_NUMBER_KEY)
-        said = _NUMBER.match(payload, start)
-        if said is not None and said[1] == b"%d" % old and payload.find(_NUMBER_KEY, start) < 0:
-            return b"%b%d%b" % (payload[: said.start(1)], new, payload[said.end(1) :])
-    return _rewritten(payload, type, new)

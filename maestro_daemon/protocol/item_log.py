@@ -68,14 +68,14 @@ class ItemLog:
 
     def added(self, index: int, item: Mapping[str, Any], size: int) -> str:
         """An item was announced; returns its id for the rest of the stream (minted if it came without)."""
-        self._grow(size)
+        self.grow(size)
         id = self._identify(index, item)
         self._open[index] = OpenItem(index, item, id)
         return id
 
     def done(self, index: int, item: Mapping[str, Any], size: int) -> str:
         """The item at `index` is complete as `item`; returns its id."""
-        self._grow(size)
+        self.grow(size)
         self._open.pop(index, None)
         id = self._ids.get(index) or self._identify(index, item)
         self._done[index] = {**item, "id": id}
@@ -89,7 +89,7 @@ class ItemLog:
         delta = event.get("delta")
         if isinstance(delta, str) and not event.get("logprobs"):
             size = len(delta) + DELTA_OVERHEAD  # only the text is kept
-        self._grow(size)
+        self.grow(size)
         return open_item.note(type, event)
 
     def missing(self, type: str, index: int, event: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -98,7 +98,7 @@ class ItemLog:
         told = [] if open_item is None else list(missing_text(open_item, type, event))
         for _, fields in told:
             delta = fields.get("delta")
-            self._grow(len(delta) if isinstance(delta, str) else 0)
+            self.grow(len(delta) if isinstance(delta, str) else 0)
         return told
 
     def run(
@@ -177,6 +177,12 @@ class ItemLog:
             if isinstance(item, dict) and index not in self._ids and str(item.get("id")) not in said
         ]
 
+    def grow(self, size: int) -> None:
+        """So many bytes more are kept. Raises `OutputTooLarge`."""
+        self._size += size
+        if self._size + (0 if self._run is None else self._run.size) > _LARGEST_OUTPUT:
+            raise OutputTooLarge(f"the answer holds more than {_LARGEST_OUTPUT} bytes")
+
     def _identify(self, index: int, item: Mapping[str, Any]) -> str:
         said = item.get("id")
         kind = item.get("type")
@@ -187,8 +193,3 @@ class ItemLog:
         self._types[index] = kind
         self._announcements += 1
         return id
-
-    def _grow(self, size: int) -> None:
-        self._size += size
-        if self._size + (0 if self._run is None else self._run.size) > _LARGEST_OUTPUT:
-            raise OutputTooLarge(f"the answer holds more than {_LARGEST_OUTPUT} bytes")

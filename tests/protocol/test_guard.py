@@ -536,6 +536,20 @@ def test_deltas_without_end_are_stopped() -> None:
     assert "did not stop" in check_ending(passed(events()))["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "type",
+    ["response.content_part.added", "response.function_call_arguments.delta"],
+    ids=["told", "left out"],
+)
+def test_items_without_end_that_nobody_announced_are_stopped(type: str) -> None:
+    part = {"type": "output_text", "text": "", "padding": "x" * 4_000_000}
+    event = {"type": type, "item_id": "item_1", "content_index": 0, "delta": "{}", "part": part}
+    events = (named({**event, "output_index": index}) for index in range(10**9))
+    response = check_ending(passed(events))
+    assert response["status"] == "failed"
+    assert "did not stop" in response["error"]["message"]
+
+
 def test_the_response_is_the_houses_own_in_identity_and_the_upstreams_in_all_else() -> None:
     request = wanted(previous_response_id="resp_earlier")
     events = copy.deepcopy(HELLO)
