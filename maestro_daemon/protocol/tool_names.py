@@ -88,8 +88,8 @@ class ToolNames:
         return self.find(tool) or self.flat(tool)
 
     def restore(self, flat: str) -> ToolName:
-        """The tool behind a flat name; one never registered is a function of that name."""
-        return self._tools.get(flat) or ToolName("function", flat)
+        """The tool behind a flat name, or behind what a model made of it; any other is a function so named."""
+        return self._tools.get(self._meant(flat)) or ToolName("function", flat)
 
     def allow_only(self, flat_names: Collection[str]) -> None:
         """Limit the answer's calls to these tools, as the request's ``allowed_tools`` demands."""
@@ -97,7 +97,14 @@ class ToolNames:
 
     def allows(self, flat: str) -> bool:
         """False for a call that the request has forbidden by ``allowed_tools``."""
-        return self._allowed is None or flat in self._allowed
+        return self._allowed is None or self._meant(flat) in self._allowed
+
+    def _meant(self, flat: str) -> str:
+        """The flat name that a model means which left the namespace away, or put a dot behind it."""
+        if flat in self._tools:
+            return flat
+        joined = flat.replace(".", _SEPARATOR)
+        return joined if joined in self._tools else self._unplaced.get(flat) or flat
 
 
 def _hashed(legal: str, tool: ToolName, attempt: int) -> str:

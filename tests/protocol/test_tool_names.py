@@ -32,6 +32,19 @@ def test_a_name_never_registered_is_a_function() -> None:
     assert ToolNames().restore("mcp__calc__add") == ToolName("function", "mcp__calc__add")
 
 
+def test_a_tool_that_a_model_calls_without_its_namespace_is_meant_if_there_is_but_one() -> None:
+    names = ToolNames()
+    add, one, other = (ToolName("function", *said) for said in (("add", "calc"), ("sum", "a"), ("sum", "b")))
+    for tool in (add, one, other):
+        names.flat(tool)
+    assert names.restore("add") == names.restore("calc.add") == add
+    assert names.restore("sum") == ToolName("function", "sum")
+    assert names.restore("b.sum") == other
+    names.allow_only([names.flat(add)])
+    assert names.allows("add")
+    assert not names.allows("b.sum")
+
+
 def test_the_first_of_two_that_collide_keeps_the_name_and_both_are_restored() -> None:
     names = ToolNames()
     plain, within = ToolName("function", "calc__add"), ToolName("function", "add", "calc")
