@@ -88,7 +88,7 @@ class ToolNames:
         return self.find(tool) or self.flat(tool)
 
     def restore(self, flat: str) -> ToolName:
-        """The tool behind a flat name, or behind what a model made of it; any other is a function so named."""
+        """The tool behind a flat name, or what a model made of it; any other is a function so named."""
         return self._tools.get(self._meant(flat)) or ToolName("function", flat)
 
     def allow_only(self, flat_names: Collection[str]) -> None:
