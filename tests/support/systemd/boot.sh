@@ -83,7 +83,7 @@ mkdir -p "$box/scratch" "$box/root" "$box/cgroups"
 # Where the machine lets no cgroup be made, its own are shared.
 if mount -t cgroup2 cgroup2 "$box/cgroups" 2>"$box/boot.log"; then
   here=$box/cgroups$(sed -n 's/^0:://p' /proc/self/cgroup)
-  if own=$(mktemp -d "${here%/}/test-box.XXXXXX" 2>>"$box/boot.log"); then
+  if [[ -e $here/cgroup.procs ]] && own=$(mktemp -d "${here%/}/test-box.XXXXXX" 2>>"$box/boot.log"); then
     chmod 755 "$own"
     ln -s "$own" "$box/cgroup"
   fi
