@@ -9,7 +9,7 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, cast
 
 from maestro_daemon.errors import NO_HEADERS, MaestroError
-from maestro_daemon.events import DELTAS, Accepted, ResponseEvent
+from maestro_daemon.events import DELTAS, PREAMBLE, TERMINAL, Accepted, ResponseEvent
 from maestro_daemon.protocol import error_body, json
 from maestro_daemon.protocol.splice import Splice, terminal_status
 from maestro_daemon.providers.foreign_code import FAILURES
@@ -21,6 +21,8 @@ from maestro_daemon.routing.pursuit import Means, Progress, Pursuit
 from maestro_daemon.routing.tries import Try
 
 _WELL_ENDED = frozenset({"response.completed", "response.incomplete"})
+_TELLING = PREAMBLE | TERMINAL | {"error"}
+"""Types that say something of the attempt, also once it is the one whose answer is given."""
 
 
 class ResponseStream:
@@ -93,8 +95,8 @@ class ResponseStream:
                     upstream = attempt.target.provider.stream(attempt.aimed())
                     try:
                         async for event in upstream:
-                            if event.type in DELTAS and answered:
-                                yield event
+                            if answered and event.type not in _TELLING:
+                                yield event if event.type in DELTAS else attempt.seal.event(event)
                                 continue
                             if attempt.attempt.accepted_after is None:
                                 attempt.accepted()

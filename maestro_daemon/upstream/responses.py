@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from maestro_daemon.errors import UpstreamBroken
 from maestro_daemon.events import DELTAS, TERMINAL, Accepted, DeltaBurst, ResponseEvent
 from maestro_daemon.protocol import error_body, json, sse
+from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
 from maestro_daemon.protocol.placing import Placing
 from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
@@ -36,6 +37,8 @@ _DONE: Final = b"[DONE]"
 _FAILED: Final = b'"failed"'
 _OUTPUT: Final = b'"output"'
 _FAILURES: Final = frozenset({"error", "response.failed"})
+_PLAIN: Final = BEARS_ITEM_ID - DELTAS
+"""Events that pass as they are, wherever an upstream names their places."""
 _NAME: Final = itemgetter(0)
 _log: Final = structlog.get_logger(__name__)
 
@@ -98,6 +101,11 @@ class ResponsesUpstream:
                         yield ResponseEvent(*found[0])
                         continue
                     for name, records in groupby(found, _NAME):
+                        if name in _PLAIN and not placing.needed:
+                            for _, data in records:
+                                if data:
+                                    yield ResponseEvent(name, data)
+                            continue
                         if name in DELTAS and not placing.needed:
                             payloads = [data for _, data in records if data]
                             if len(payloads) > 1:
