@@ -106,14 +106,21 @@ async def test_its_overflow_is_context_length_exceeded(client: AsyncOpenAI) -> N
 async def test_a_client_that_leaves_frees_its_slot(
     client: AsyncOpenAI, server: LlamaServer, stream: bool
 ) -> None:
-    asking = asyncio.create_task(client.responses.create(model=MODEL, input="hello", stream=stream))
-    await server.until_busy()
-    asking.cancel()
-    await asyncio.wait({asking})
-    if not asking.cancelled():
-        answer: Any = asking.result()
+    async def answered() -> None:
+        answer: Any = await client.responses.create(model=MODEL, input="hello", stream=stream)
         if stream:
-            await answer.close()
+            async with answer:
+                async for _ in answer:
+                    pass
+
+    seen = False
+    while not seen:  # gibberish may end before anybody has looked
+        asking, looking = asyncio.create_task(answered()), asyncio.create_task(server.until_busy())
+        await asyncio.wait({asking, looking}, return_when=asyncio.FIRST_COMPLETED)
+        seen = looking.done()
+        for task in (asking, looking):
+            task.cancel()
+        await asyncio.wait({asking, looking})
     await server.until_idle()
 
 
