@@ -59,13 +59,11 @@ class Redaction:
         what is very deep is left out.
         """
         # Most lines hold a few short words: one look at them all together costs less than one at each.
-        if not _holds_secret_name(tuple(fields)):
-            texts = "\n".join([value for value in fields.values() if value.__class__ is str])
-            if self._is_plain(texts) and {value.__class__ for value in fields.values()} <= _HARMLESS:
-                return {
-                    name: value if value.__class__ is not int or -(2**63) <= value < 2**63 else str(value)
-                    for name, value in fields.items()
-                }
+        if {*map(type, fields.values())} <= _HARMLESS and not _holds_secret_name(tuple(fields)):
+            values = fields.values()
+            long = [value for value in values if value.__class__ is int and not -(2**63) <= value < 2**63]
+            if not long and self._is_plain("\n".join([value for value in values if value.__class__ is str])):
+                return dict(fields)
         return {name: self._value(name, value, 0) for name, value in fields.items()}
 
     def of_text(self, text: str) -> str:

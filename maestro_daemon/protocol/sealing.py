@@ -62,6 +62,11 @@ def holds_marks(request: ResponseRequest) -> bool:
     return bool([blob for blob in request.ciphertexts() if blob.startswith(_READABLE_BY_ONE)])
 
 
+def holds_ciphertext(body: bytes) -> bool:
+    """Whether there may be ciphertext in JSON."""
+    return _KEY in body
+
+
 class Seal:
     """Marks what one answer of one account holds. `account` is its hash; "" marks nothing."""
 
@@ -98,7 +103,7 @@ class Seal:
 
         Where there is none, both come back as they are; `response` is not changed.
         """
-        if not self._mark or _KEY not in body:
+        if not self._mark or not holds_ciphertext(body):
             return body, response
         read = json.loads(body)
         sealed = self._sealed(body, read, read["output"])

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from maestro_daemon.errors import CatalogueUnread
+from maestro_daemon.protocol.sealing import holds_ciphertext
 from maestro_daemon.providers.foreign_code import FAILURES
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.routing.answer import Completed, read_reply, remembered, sealed, with_previous
@@ -111,7 +112,9 @@ class Router:
         target = attempt.target
         try:
             reply = await target.provider.complete(attempt.aimed())
-            completed = sealed(read_reply(reply, target.provider_name), attempt.seal)
+            completed = read_reply(reply, target.provider_name)
+            if holds_ciphertext(completed.body):
+                completed = sealed(completed, attempt.seal)
             attempt.answered()
             attempt.succeeded()
             return completed

@@ -95,7 +95,7 @@ class ResponseStream:
                     upstream = attempt.target.provider.stream(attempt.aimed())
                     try:
                         async for event in upstream:
-                            if answered and event.type not in _TELLING:
+                            if event.type not in _TELLING and answered:
                                 yield event if event.type in DELTAS else attempt.seal.event(event)
                                 continue
                             if attempt.attempt.accepted_after is None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from aiohttp import ClientPayloadError, web
 
+from maestro_daemon.arrived import arrived
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.server.content_coding import Decoder, codings, decoders
 
@@ -73,6 +74,11 @@ async def _sent(request: web.Request, limit: int) -> AsyncIterator[bytes]:
 
 async def _plain(request: web.Request, limit: int) -> bytes:
     content = request.content
+    whole = arrived(content) if content.is_eof() else None
+    if whole is not None:
+        if len(whole) > limit:
+            raise _too_large(limit)
+        return whole
     gathered: list[bytes] = []
     size = 0
     while piece := await content.readany():

@@ -99,7 +99,7 @@ class ResponsesHandler:
         self._tasks.add(task)
         front = self._door.front
         front.enter()
-        client = request.get(CLIENT, "")
+        client = request[CLIENT]
         visit = front.access.visit(client) if client else None
         try:
             if visit is not None:

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from maestro_daemon.arrived import arrived
 from maestro_daemon.errors import (
     NO_HEADERS,
     ProviderUnavailable,
@@ -187,7 +188,7 @@ class HttpUpstream:
         pieces: list[bytes] = [head] if head else []
         size = len(head)
         while True:
-            piece = await content.readany()
+            piece = arrived(content) or await content.readany()
             size += len(piece)
             if size > _LARGEST_ANSWER:
                 raise UpstreamBroken(f"{self.provider} sent more than {_LARGEST_ANSWER} bytes in one answer.")

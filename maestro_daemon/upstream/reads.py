@@ -1,18 +1,12 @@
-"""The reads of an answer's body.
-
-aiohttp takes what has come out of its buffer a chunk at a time, and after each asks its connection to read
-on. Servers send a chunk for each event, so that this costs as much as passing the events on; here all that
-has come is taken at once, which needs to know how aiohttp keeps it.
-"""
+"""The reads of an answer's body."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
 
 import aiohttp
 
-_WORTH_IT: Final = 3
+from maestro_daemon.arrived import arrived
 
 
 class Reads:
@@ -32,24 +26,14 @@ class Reads:
             head, self._head = self._head, b""
             return head
         content = self._content
-        buffer = getattr(content, "_buffer", None)  # a body that is known to be empty has none
-        if buffer is not None and content.exception() is None:
-            while not buffer and not content.is_eof():
-                await content._wait("Reads")
-            if len(buffer) >= _WORTH_IT and not content._buffer_offset and content.exception() is None:
-                return _together(content)
+        while True:
+            read = arrived(content)
+            if read is not None:
+                return read
+            if content.is_eof() or content.exception() is not None or content._buffer:
+                break
+            await content._wait("Reads")
         read = await content.readany()
         if not read:
             raise StopAsyncIteration
         return read
-
-
-def _together(content: aiohttp.StreamReader) -> bytes:
-    """All that has come; the last chunk is taken the usual way, which sees to the rest of the books."""
-    buffer = content._buffer
-    taken = [buffer.popleft() for _ in range(len(buffer) - 1)]
-    size = sum(map(len, taken))
-    content._size -= size
-    content._cursor += size
-    taken.append(content.read_nowait())
-    return b"".join(taken)
