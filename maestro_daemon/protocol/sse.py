@@ -47,6 +47,10 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
+        if chunk.endswith(b"\n\n") and self._begun and not self._rest and not self._after_cr:
+            record = self._single(chunk)
+            if record is not None:
+                return [record]
         if not self._begun:
             chunk = bytes(self._rest) + chunk
             self._rest.clear()
@@ -74,6 +78,18 @@ class Decoder:
             return []
         self._rest = bytearray()
         return self._records(bytes(rest), end)
+
+    def _single(self, chunk: bytes) -> Record | None:
+        """The record that `chunk`, which ends with an empty line, is; None where it is not just one."""
+        lines = chunk.count(b"\n")
+        if lines > 3 or b"\r" in chunk:
+            return None
+        if lines == 3 and chunk.startswith(b"event: "):
+            line, found, data = chunk.partition(b"\ndata: ")
+            return (self._names[line[7:]], data[:-2]) if found else None
+        if lines == 2 and chunk.startswith(b"data: "):
+            return "", chunk[6:-2]
+        return None
 
     def close(self) -> list[Record]:
         """The stream ended: hand out a last record that lacks its empty line."""

@@ -91,6 +91,14 @@ def test_single_bytes_and_empty_reads_give_the_same_records(text: bytes) -> None
     assert decode(chunks) == read_whole(text)
 
 
+@given(st.lists(st.tuples(st.lists(LINES, max_size=4), ENDS), max_size=8))
+def test_reads_that_end_where_records_end_give_the_same_records(
+    blocks: list[tuple[list[bytes], bytes]],
+) -> None:
+    chunks = [b"".join(line + end for line in [*lines, b""]) for lines, end in blocks]
+    assert decode(chunks) == read_whole(b"".join(chunks))
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_a_record_is_handed_out_with_the_last_byte_of_its_empty_line(end: bytes) -> None:
     decoder = Decoder()
