@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -45,6 +45,23 @@ class Timeouts:
     idle: float | None = None
 
 
+class History(NamedTuple):
+    """What the items of an input hold.
+
+    `types` are theirs, None for items without a usable one; `ciphertexts` every ``encrypted_content`` that
+    says something, in order; `bare_reasoning` whether there is reasoning without.
+    """
+
+    types: frozenset[Any]
+    ciphertexts: tuple[str, ...]
+    bare_reasoning: bool
+
+
+_NO_HISTORY: Final = History(frozenset(), (), bare_reasoning=False)
+_OBJECTS: Final = frozenset({dict})
+_NAMES: Final = frozenset({str, type(None)})
+
+
 @dataclass(slots=True)  # not frozen: that costs a microsecond for each of its many makings
 class ResponseRequest:
     """One call of ``POST /v1/responses``.
@@ -73,40 +90,28 @@ class ResponseRequest:
     text: bytes | None = field(default=None, repr=False)
     timeouts: Timeouts | None = None
     deadline: float | None = None
-    _item_types: frozenset[Any] | None = field(default=None, init=False, repr=False, compare=False)
-    _ciphertexts: tuple[str, ...] | None = field(default=None, init=False, repr=False, compare=False)
+    _history: History | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def previous_response_id(self) -> str | None:
         """The response that this one continues, by the id that the receiver of this object knows."""
         return self.body.get("previous_response_id")
 
-    def item_types(self) -> frozenset[Any]:
-        """The types of the input's items, None for those without a usable one; empty for a text as input.
-
-        Several look for items of their own in long histories: this is found once.
-        """
-        types = self._item_types
-        if types is None:
+    def history(self) -> History:
+        """What the input holds; several look for something of their own in it, and it is found once."""
+        history = self._history
+        if history is None:
             items = self.body.get("input")
-            listed = items if isinstance(items, list) else ()
-            types = frozenset(
-                [
-                    type if item.__class__ is dict and (type := item.get("type")).__class__ is str else None
-                    for item in listed
-                ]
-            )
-            self._item_types = types
-        return types
+            history = self._history = _history(items) if isinstance(items, list) else _NO_HISTORY
+        return history
+
+    def item_types(self) -> frozenset[Any]:
+        """The types of the input's items, None for those without a usable one; empty for a text as input."""
+        return self.history().types
 
     def ciphertexts(self) -> tuple[str, ...]:
-        """Every ``encrypted_content`` of the input that says something, in order; found once as well."""
-        found = self._ciphertexts
-        if found is None:
-            items = self.body.get("input")
-            found = _ciphertexts(items) if isinstance(items, list) else ()
-            self._ciphertexts = found
-        return found
+        """Every ``encrypted_content`` of the input that says something, in order."""
+        return self.history().ciphertexts
 
     def aimed_at(self, model: str, **changes: Any) -> Self:
         """The same request for one target: `model` is the upstream's id, `changes` replace body fields."""
@@ -126,8 +131,7 @@ class ResponseRequest:
             self.deadline,
         )
         if "input" not in changes:
-            aimed._item_types = self._item_types
-            aimed._ciphertexts = self._ciphertexts
+            aimed._history = self._history
         return aimed
 
     def _text_for(self, model: str) -> bytes | None:
@@ -147,25 +151,36 @@ class ResponseRequest:
         return b"".join((self.text[: head.end()], orjson.dumps(model), rest))
 
 
-def _ciphertexts(items: list[Any]) -> tuple[str, ...]:
-    # Most items of a history hold none: these are passed over as fast as the language can.
-    holders = [
-        item
-        for item in items
-        if item.__class__ is dict
-        and (
-            CIPHERTEXT in item
-            or (
-                (item.get("output").__class__ is list or item.get("content").__class__ is list)
-                and item.get("type") not in PARTS_IN_CLEAR
-            )
-        )
-    ]
-    found: list[Any] = []
-    for item in holders:
-        found.append(item.get(CIPHERTEXT))
-        if item.get("type") not in PARTS_IN_CLEAR:
-            for name in PARTS:
-                if (parts := item.get(name)).__class__ is list:
-                    found += [part.get(CIPHERTEXT) for part in parts if part.__class__ is dict]
-    return tuple([each for each in found if each.__class__ is str and each])
+def _history(items: list[Any]) -> History:
+    # Histories are long, and hardly any item is of interest: they are passed over as fast as can be.
+    if {*map(type, items)} <= _OBJECTS:
+        given = [item.get("type") for item in items]
+    else:
+        given = [item.get("type") if item.__class__ is dict else None for item in items]
+        items = [item if item.__class__ is dict else {} for item in items]
+    if not {*map(type, given)} <= _NAMES:
+        given = [type if type.__class__ is str else None for type in given]
+    types = frozenset(given)
+    holders = [item for item in items if CIPHERTEXT in item]
+    bare = "reasoning" in types and given.count("reasoning") > sum(
+        [item.get("type") == "reasoning" and bool(item[CIPHERTEXT]) for item in holders]
+    )
+    found: list[Any] = [item[CIPHERTEXT] for item in holders]
+    if not types <= PARTS_IN_CLEAR:
+        with_parts = [
+            True
+            for item in items
+            if (item.get("output").__class__ is list or item.get("content").__class__ is list)
+            and item.get("type") not in PARTS_IN_CLEAR
+        ]
+        if with_parts:
+            found = [blob for item, type in zip(items, given, strict=True) for blob in _blobs(item, type)]
+    return History(types, tuple([each for each in found if each.__class__ is str and each]), bare)
+
+
+def _blobs(item: Mapping[str, Any], type: str | None) -> Iterator[Any]:
+    yield item.get(CIPHERTEXT)
+    if type not in PARTS_IN_CLEAR:
+        for name in PARTS:
+            if (parts := item.get(name)).__class__ is list:
+                yield from [part.get(CIPHERTEXT) for part in parts if part.__class__ is dict]

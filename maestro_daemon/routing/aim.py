@@ -67,7 +67,9 @@ def aimed(request: ResponseRequest, target: Target, memory: Memory, *, ciphertex
     """
     previous = request.previous_response_id
     origin = None if previous is None else memory.origin(request.client, previous)
-    swaps = _swaps(request, target, memory) if _may_need_swaps(request) else {}
+    history = request.history()
+    looked_up = history.bare_reasoning or not _REFERENCES.isdisjoint(history.types)
+    swaps = _swaps(request, target, memory) if looked_up else {}
     account = account_hash(target.provider, target.provider_name)
     opened = _opened(request, swaps, account, ciphertext=ciphertext)
     degraded = SEALED_REASONING if opened.foreign else ""
@@ -106,20 +108,6 @@ def _opened(
     if swaps:
         items = [told for index, item in enumerate(items) if (told := swaps.get(index, item)) is not None]
     return unsealed_items(items, account, ciphertext=ciphertext)
-
-
-def _may_need_swaps(request: ResponseRequest) -> bool:
-    """Whether there is anything to look up; reasoning that brings its ciphertext along is not."""
-    types = request.item_types()
-    if not _REFERENCES.isdisjoint(types):
-        return True
-    return "reasoning" in types and bool(
-        [
-            True
-            for item in request.body["input"]
-            if item.__class__ is dict and item.get("type") == "reasoning" and not item.get(FIELD)
-        ]
-    )
 
 
 def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int, dict[str, Any] | None]:
