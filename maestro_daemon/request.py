@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -24,6 +24,7 @@ PARTS_IN_CLEAR: Final = frozenset(
 )
 """Types of items whose parts hold none: histories are full of them."""
 
+_MODEL_FIRST_COMPACT: Final = b'{"model":'
 _MODEL_FIRST: Final = re.compile(rb'\s*\{\s*"model"\s*:\s*')
 
 
@@ -45,16 +46,19 @@ class Timeouts:
     idle: float | None = None
 
 
-class History(NamedTuple):
+@dataclass(slots=True)
+class History:
     """What the items of an input hold.
 
     `types` are theirs, None for items without a usable one; `ciphertexts` every ``encrypted_content`` that
-    says something, in order; `bare_reasoning` whether there is reasoning without.
+    says something, in order; `bare_reasoning` whether there is reasoning without. `marked` is what
+    `sealing.holds_marks` found, None until it was asked.
     """
 
     types: frozenset[Any]
     ciphertexts: tuple[str, ...]
     bare_reasoning: bool
+    marked: bool | None = None
 
 
 _NO_HISTORY: Final = History(frozenset(), (), bare_reasoning=False)
@@ -142,13 +146,17 @@ class ResponseRequest:
         """
         if self.text is None:
             return None
-        head = _MODEL_FIRST.match(self.text)
         asked = orjson.dumps(self.model)
-        if head is None or not self.text.startswith(asked, head.end()):
-            return None
+        if self.text.startswith(_MODEL_FIRST_COMPACT + asked):
+            start = len(_MODEL_FIRST_COMPACT)
+        else:
+            head = _MODEL_FIRST.match(self.text)
+            if head is None or not self.text.startswith(asked, head.end()):
+                return None
+            start = head.end()
         # A view: of a long text each copy counts.
-        rest = memoryview(self.text)[head.end() + len(asked) :]
-        return b"".join((self.text[: head.end()], orjson.dumps(model), rest))
+        rest = memoryview(self.text)[start + len(asked) :]
+        return b"".join((self.text[:start], orjson.dumps(model), rest))
 
 
 def _history(items: list[Any]) -> History:

@@ -110,7 +110,7 @@ class Guard:
         if data.__class__ is not dict:
             raise UpstreamBroken("The upstream sent an event that is not a JSON object.")
         run = self._run
-        if run is not None and not anew and run.takes(payload, data, self._next):
+        if run is not None and event.type in DELTAS and not anew and run.takes(payload, data, self._next):
             self._next += 1
             self._emit(data["type"], payload)
             return

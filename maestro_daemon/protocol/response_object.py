@@ -32,6 +32,9 @@ _DEFAULTS: Mapping[str, Any] = {
 
 # Not `moderation` and `prompt_cache_options`: in a Response these are results and what was applied, of
 # another shape than in a request, and only the upstream knows them.
+_FUNCTION: Mapping[str, Any] = {"description": None, "parameters": None, "strict": None}
+_FUNCTION_FIELDS = frozenset(_FUNCTION)
+
 _ECHOED = frozenset({*_DEFAULTS, "prompt", "prompt_cache_retention", "user", "context_management"})
 
 
@@ -135,8 +138,8 @@ def _tools(sent: Any) -> list[Any]:
     if not isinstance(sent, list):
         return []
     return [
-        {"description": None, "parameters": None, "strict": None, **tool}
-        if isinstance(tool, dict) and tool.get("type") == "function"
+        {**_FUNCTION, **tool}
+        if isinstance(tool, dict) and tool.get("type") == "function" and not tool.keys() >= _FUNCTION_FIELDS
         else tool
         for tool in sent
     ]

@@ -59,7 +59,10 @@ def sealed_origins(request: ResponseRequest) -> Iterator[str]:
 
 def holds_marks(request: ResponseRequest) -> bool:
     """Whether any ciphertext of the input is known to be readable by one account, or one provider, alone."""
-    return bool([blob for blob in request.ciphertexts() if blob.startswith(_READABLE_BY_ONE)])
+    history = request.history()
+    if history.marked is None:
+        history.marked = bool([blob for blob in history.ciphertexts if blob.startswith(_READABLE_BY_ONE)])
+    return history.marked
 
 
 def holds_ciphertext(body: bytes) -> bool:
