@@ -177,9 +177,9 @@ def _history(items: list[Any]) -> History:
     if not types <= PARTS_IN_CLEAR:
         with_parts = [
             True
-            for item in items
-            if (item.get("output").__class__ is list or item.get("content").__class__ is list)
-            and item.get("type") not in PARTS_IN_CLEAR
+            for item, type in zip(items, given, strict=True)
+            if type not in PARTS_IN_CLEAR
+            and (item.get("output").__class__ is list or item.get("content").__class__ is list)
         ]
         if with_parts:
             found = [blob for item, type in zip(items, given, strict=True) for blob in _blobs(item, type)]

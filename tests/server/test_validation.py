@@ -110,6 +110,12 @@ def test_what_is_no_json_object_is_refused(raw: bytes, code: str) -> None:
         ({"input": [{"content": "x"}]}, "input[0]", "invalid_value"),
         ({"input": [{"type": None, "role": None, "text": "x"}]}, "input[0]", "invalid_value"),
         ({"input": [{"type": 5}]}, "input[0].type", "invalid_type"),
+        (
+            {"input": [{"type": "new_call"}, {"type": ["message"], "content": []}]},
+            "input[1].type",
+            "invalid_type",
+        ),
+        ({"input": [{"type": "new_call"}, {"type": {}, "output": []}]}, "input[1].type", "invalid_type"),
         ({"input": [{"type": ""}]}, "input[0].type", "invalid_value"),
         ({"input": [{"role": ["user"]}]}, "input[0].role", "invalid_type"),
         ({"input": [{"id": 7}]}, "input[0].id", "invalid_type"),
