@@ -30,11 +30,11 @@ _DEFAULTS: Mapping[str, Any] = {
     "prompt_cache_key": None,
 }
 
-# Not `moderation` and `prompt_cache_options`: in a Response these are results and what was applied, of
-# another shape than in a request, and only the upstream knows them.
 _FUNCTION: Mapping[str, Any] = {"description": None, "parameters": None, "strict": None}
 _FUNCTION_FIELDS = frozenset(_FUNCTION)
 
+# Not `moderation` and `prompt_cache_options`: in a Response these are results and what was applied, of
+# another shape than in a request, and only the upstream knows them.
 _ECHOED = frozenset({*_DEFAULTS, "prompt", "prompt_cache_retention", "user", "context_management"})
 
 
