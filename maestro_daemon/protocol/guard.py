@@ -140,7 +140,7 @@ class Guard:
                     return
                 item_id = self._track(type, index, data, payload)
             except OutputTooLarge as error:
-                raise UpstreamBroken(f"The upstream did not stop: {error}.") from error
+                raise _endless(error) from error
         if "headers" in data or "response" in data:
             exact = read(payload)
             if hide_other_model(exact, self._request.asked_model):
@@ -267,7 +267,10 @@ class Guard:
         items = output if isinstance(output, list) else []
         self._close_items("completed" if status == "completed" else "incomplete", items)
         if self._error is None:
-            self._tell_items(self._items.untold(items))
+            try:
+                self._tell_items(self._items.untold(items))
+            except OutputTooLarge as error:
+                raise _endless(error) from error
         upstream_id = response.get("id")
         if isinstance(upstream_id, str) and upstream_id != self._request.response_id:
             self.upstream_id = upstream_id
@@ -298,3 +301,7 @@ class Guard:
         self.ended = True
         self.response = response
         self._emit(type, json.dumps(fields))
+
+
+def _endless(error: OutputTooLarge) -> UpstreamBroken:
+    return UpstreamBroken(f"The upstream did not stop: {error}.")

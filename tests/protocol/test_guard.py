@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from maestro_daemon.errors import AttemptsExhausted, UpstreamBroken, UpstreamRefused, UpstreamUnreachable
 from maestro_daemon.events import ResponseEvent
+from maestro_daemon.protocol import item_log
 from maestro_daemon.protocol.guard import Guard
 from tests.support import native
 from tests.support.core import MODEL, check_ending, compact, named, passed, wanted
@@ -534,6 +535,18 @@ def test_deltas_without_end_are_stopped() -> None:
             yield delta
 
     assert "did not stop" in check_ending(passed(events()))["error"]["message"]
+
+
+def test_items_that_stand_in_the_final_response_alone_are_bounded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(item_log, "_LARGEST_OUTPUT", 60_000)
+    items = [native.message("x" * 40_000, f"msg_{number}") for number in range(2)]
+    end = {"type": "response.completed", "response": {"status": "completed", "output": items}}
+    response = check_ending(passed([named(end)]))
+    assert response["status"] == "failed"
+    assert "did not stop" in response["error"]["message"]
+    assert [item["id"] for item in response["output"]] == ["msg_0"]
 
 
 @pytest.mark.parametrize(
