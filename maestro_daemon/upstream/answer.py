@@ -48,7 +48,7 @@ class Answer:
                     asked, (), status=error.code, message=error.message, headers=error.headers
                 ) from error
             status = message.code
-            if status >= 200 or status == 101:
+            if not 100 <= status < 200 or status == 101:
                 return cls(connection, status, message.headers, content)
 
     @property
@@ -58,5 +58,21 @@ class Answer:
         return said.partition(";")[0].strip().lower() or _NO_TYPE
 
     def release(self) -> None:
-        """Give the connection back; it is closed unless the whole body has come."""
-        self._connection.release()
+        """Give the connection back; it is ended unless the whole request went and the whole body has come."""
+        connection = self._connection
+        if cut_if_unsent(connection.protocol):
+            connection.close()
+        else:
+            connection.release()
+
+
+def cut_if_unsent(protocol: ResponseHandler | None) -> bool:
+    """Cut the connection if some of the request was not sent yet; whether that was so.
+
+    If it were closed only, it and what is left would stay until its server reads on.
+    """
+    transport = None if protocol is None else protocol.transport
+    if transport is None or not transport.get_write_buffer_size():
+        return False
+    transport.abort()
+    return True

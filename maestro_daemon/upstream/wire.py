@@ -14,20 +14,18 @@ from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.helpers import TimerNoop
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from maestro_daemon.upstream.answer import Answer
+from maestro_daemon.upstream.answer import Answer, cut_if_unsent
 from maestro_daemon.upstream.silence import Silence
 
 _MOST_ADDRESSES: Final = 64
 _READ_BUFFER: Final = 64 * 1024
 _LONGEST_LINE: Final = 64 * 1024
 _JOINED_UP_TO: Final = 128 * 1024  # bytes; to copy so many costs less than to write twice
-_TAKEN_AT_ONCE: Final = 64 * 1024  # bytes that a socket takes without waiting for its other side
 _NO_TIMER: Final = TimerNoop()
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-type"})
 
@@ -141,13 +139,11 @@ class Wire:
                 head = _with_proxy_credentials(head, request)
             _write(protocol.transport, head.encode(), body)
             silence.asked(protocol, self._loop.time())
-            answer = await Answer.over(connection, protocol, address.request_info)
-            if body is not None and len(body) > _TAKEN_AT_ONCE:
-                _give_up_unless_sent(answer, protocol)
+            return await Answer.over(connection, protocol, address.request_info)
         except BaseException:
+            cut_if_unsent(connection.protocol)
             connection.close()
             raise
-        return answer
 
     def _address(self, method: str, url: str) -> _Address:
         address = _Address(
@@ -174,15 +170,6 @@ def _write(transport: Transport, head: bytes, body: bytes | None) -> None:
     else:
         transport.write(head)
         transport.write(body)
-
-
-def _give_up_unless_sent(answer: Answer, protocol: ResponseHandler) -> None:
-    """See to it that a connection whose server answered before it had read all is not used again."""
-    transport = protocol.transport
-    if transport is not None and transport.get_write_buffer_size():
-        protocol.force_close()
-        if answer.content.is_eof():
-            transport.abort()
 
 
 def _line(name: str, value: str) -> str:

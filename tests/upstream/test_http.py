@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any, Final
 
 import pytest
 
@@ -101,6 +101,7 @@ async def test_given_headers_go_along_and_those_of_the_call_count_more(upstream:
         ([READ, STREAM_HEAD, b"zz\r\n", SILENCE], UpstreamBroken, "answer"),
         ([READ, answer(b"<html>")], UpstreamBroken, "something else than JSON"),
         ([READ, answer(b"")], UpstreamBroken, "something else than JSON"),
+        ([READ, answer(b"{}", "099 Odd"), CLOSE], UpstreamRefused, "answered HTTP 99"),
         ([READ, answer(b"no gzip", content_encoding="gzip"), CLOSE], UpstreamBroken, "broke off"),
     ],
     ids=lambda value: repr(value)[:60] if isinstance(value, list) else "",
@@ -528,6 +529,59 @@ async def test_a_connection_whose_server_answered_before_it_read_the_request_is_
         assert await ask(upstream, b"x" * 30_000_000) == [1]
         assert await ask(upstream) == [2]
         assert raw.connections == 2
+
+
+LARGE: Final = b"x" * 30_000_000  # more than a socket takes whose other side does not read
+
+
+@asynccontextmanager
+async def slow_reader() -> AsyncIterator[tuple[str, Callable[[], Coroutine[Any, Any, socket.socket]]]]:
+    """A server's URL, and what gives its first connection once a request comes over it, hardly read."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+        listening.setblocking(False)
+
+        async def begun() -> socket.socket:
+            connection, _ = await loop.sock_accept(listening)
+            stack.enter_context(connection).setblocking(False)
+            assert await loop.sock_recv(connection, 1)
+            return connection
+
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", begun
+
+
+async def size_of_rest(connection: socket.socket) -> int:
+    """How many bytes come until the connection ends."""
+    loop = asyncio.get_running_loop()
+    size = 0
+    with suppress(ConnectionResetError):
+        while piece := await loop.sock_recv(connection, 1_000_000):
+            size += len(piece)
+    return size
+
+
+async def test_a_request_that_nobody_waits_for_any_more_is_sent_no_further() -> None:
+    async with slow_reader() as (url, begun), http(url) as upstream:
+        task = asyncio.create_task(ask(upstream, LARGE))
+        connection = await begun()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await size_of_rest(connection) < len(LARGE)
+
+
+async def test_a_request_that_is_answered_is_sent_no_further() -> None:
+    async with slow_reader() as (url, begun), http(url) as upstream:
+        loop = asyncio.get_running_loop()
+        exchange = upstream.request("POST", "/responses", body=LARGE)
+        entering = asyncio.create_task(exchange.__aenter__())
+        connection = await begun()
+        await loop.sock_sendall(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n")
+        got = await entering
+        await loop.sock_sendall(connection, b"[1]")
+        assert await upstream.read(got) == b"[1]"
+        await exchange.__aexit__(None, None, None)
+        assert await size_of_rest(connection) < len(LARGE)
 
 
 async def test_headers_of_a_request_go_above_the_providers() -> None:
