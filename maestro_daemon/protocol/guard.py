@@ -265,12 +265,12 @@ class Guard:
             response["error"] = {"code": failure_code(self._error), "message": self._error.message}
         output = response.get("output")
         items = output if isinstance(output, list) else []
-        self._close_items("completed" if status == "completed" else "incomplete", items)
-        if self._error is None:
-            try:
+        try:
+            self._close_items("completed" if status == "completed" else "incomplete", items)
+            if self._error is None:
                 self._tell_items(self._items.untold(items))
-            except OutputTooLarge as error:
-                raise _endless(error) from error
+        except OutputTooLarge as error:
+            raise _endless(error) from error
         upstream_id = response.get("id")
         if isinstance(upstream_id, str) and upstream_id != self._request.response_id:
             self.upstream_id = upstream_id

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from maestro_daemon.ids import new_id
 from maestro_daemon.protocol.delta_run import DELTA_OVERHEAD, DeltaRun
-from maestro_daemon.protocol.missing_text import missing_text
+from maestro_daemon.protocol.missing_text import ITEM_DONE, missing_text
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, OpenItem
 
 PREFIXES: Final[Mapping[str, str]] = {
@@ -122,19 +122,22 @@ class ItemLog:
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """End every open item, with `status`: (event type, fields) in the right order.
 
-        Where `final`, the output of the upstream's own final Response, holds the item, it ends as that.
+        Where `final`, the output of the upstream's own final Response, holds the item, it ends as that, and
+        what was not told of its texts is. Raises `OutputTooLarge`.
         """
         for index in sorted(self._open):
             open_item = self._open[index]
-            yield from open_item.closing()
             told = final[index] if 0 <= index < len(final) else None
-            if isinstance(told, dict) and told.get("type") == self._types[index]:
-                item = {**told, "id": open_item.id}
-            else:
-                item = open_item.finished(status)
+            whole = told if isinstance(told, dict) and told.get("type") == self._types[index] else None
+            if whole is not None:
+                for type, fields in self.missing(ITEM_DONE, index, {"item": whole}):
+                    open_item.note(type, fields)
+                    yield type, fields
+            yield from open_item.closing()
+            item = open_item.finished(status) if whole is None else {**whole, "id": open_item.id}
+            del self._open[index]
             self._done[index] = item
-            yield "response.output_item.done", {"output_index": index, "item": item}
-        self._open.clear()
+            yield ITEM_DONE, {"output_index": index, "item": item}
 
     def output(self) -> list[dict[str, Any]]:
         """The items that are complete, in order."""

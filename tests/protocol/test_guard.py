@@ -537,13 +537,18 @@ def test_deltas_without_end_are_stopped() -> None:
     assert "did not stop" in check_ending(passed(events()))["error"]["message"]
 
 
-def test_items_that_stand_in_the_final_response_alone_are_bounded_too(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("begun", "sizes"),
+    [([], (40_000, 40_000)), (native.message_events(["x"], 0, "msg_0")[:1], (70_000, 1))],
+    ids=["untold", "begun"],
+)
+def test_what_stands_in_the_final_response_alone_is_bounded_too(
+    begun: list[Event], sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(item_log, "_LARGEST_OUTPUT", 60_000)
-    items = [native.message("x" * 40_000, f"msg_{number}") for number in range(2)]
+    items = [native.message("x" * size, f"msg_{number}") for number, size in enumerate(sizes)]
     end = {"type": "response.completed", "response": {"status": "completed", "output": items}}
-    response = check_ending(passed([named(end)]))
+    response = check_ending(passed([*(named(event) for event in begun), named(end)]))
     assert response["status"] == "failed"
     assert "did not stop" in response["error"]["message"]
     assert [item["id"] for item in response["output"]] == ["msg_0"]

@@ -91,6 +91,26 @@ def test_arguments_without_deltas_are_told_once(kept: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2], ids=["no delta", "some", "all"])
+@pytest.mark.parametrize(
+    "item",
+    [native.message_events(["Hel", "lo"]), native.call_events("f", ["{", "}"]), native.thought_events("Hm.")],
+    ids=["message", "call", "thought"],
+)
+def test_what_the_final_response_alone_holds_of_an_open_item_is_told_once(
+    item: list[Event], kept: int
+) -> None:
+    events = native.events(item)
+    deltas = [event for event in events if event["type"].endswith(".delta")]
+    told = client_gets([event for event in without(events, ".done") if event not in deltas[kept:]])
+    assert said(told) == said(deltas)
+    whole = types(client_gets(events))
+    assert [each for each in types(told) if each.endswith((".added", ".done"))] == [
+        each for each in whole if each.endswith((".added", ".done"))
+    ]
+    check_stream(passed([named(event) for event in without(events, ".done", ".delta")], wanted()))
+
+
 def test_a_text_that_disagrees_with_its_deltas_is_left_alone() -> None:
     events = native.events(native.message_events(["Hello"]))
     for event in events:
