@@ -8,7 +8,6 @@ read once, since a payload that is not JSON would end a client's stream with a t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from maestro_daemon.protocol.item_log import ItemLog, OutputTooLarge
 from maestro_daemon.protocol.missing_text import ENDS, ITEM_DONE
 from maestro_daemon.protocol.model_headers import hide_other_model
 from maestro_daemon.protocol.open_item import BEARS_ITEM_ID
-from maestro_daemon.protocol.response_object import filled_usage, response_object
+from maestro_daemon.protocol.response_object import final_response, response_object
 from maestro_daemon.protocol.splice import terminal_status
 from maestro_daemon.protocol.whole_item import whole_item
 from maestro_daemon.request import ResponseRequest
@@ -36,8 +35,6 @@ Emit = Callable[[str, bytes], None]
 EmitBurst = Callable[[str, Sequence[bytes]], None]
 """Takes the type and the payloads of events that follow each other."""
 
-_REQUIRED: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "usage"})
-"""Fields of which a poor upstream's final Response lacks one at least, if it lacks any."""
 _ADDED: Final = "response.output_item.added"
 
 
@@ -274,25 +271,9 @@ class Guard:
         upstream_id = response.get("id")
         if isinstance(upstream_id, str) and upstream_id != self._request.response_id:
             self.upstream_id = upstream_id
-        response["id"] = self._request.response_id
-        response["created_at"] = self._request.created_at
-        response["previous_response_id"] = self._request.previous_response_id
-        response.setdefault("object", "response")
-        response.setdefault("model", self._request.asked_model)
         # Behind an error event the upstream may go on, but nothing of that was let out.
         response["output"] = self._items.settled(output) if self._error is None else self._items.output()
-        if status == "failed" and not isinstance(response.get("error"), dict):
-            response["error"] = {"code": "server_error", "message": "The upstream said no more than failed."}
-        if status == "completed" and response.get("completed_at") is None:
-            response["completed_at"] = int(time.time())
-        elif status != "completed" and response.get("status") != status:
-            response["completed_at"] = None
-        response["status"] = status
-        if isinstance(usage := response.get("usage"), dict):
-            response["usage"] = filled_usage(usage)
-        if not response.keys() >= _REQUIRED:
-            own = response_object(self._request, store=self._store)
-            response = {**{name: own[name] for name in own if name not in response}, **response}
+        response = final_response(response, self._request, status=status, store=self._store)
         self._finish(f"response.{status}", response, data)
 
     def _finish(self, type: str, response: dict[str, Any], data: Mapping[str, Any] | None = None) -> None:

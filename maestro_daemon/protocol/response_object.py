@@ -6,6 +6,7 @@ left open has the value that OpenAI answers with.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "safety_identifier": None,
     "prompt_cache_key": None,
 }
+
+_REQUIRED = frozenset({"tools", "tool_choice", "parallel_tool_calls", "metadata", "text", "usage"})
+"""Fields of which a poor upstream's final Response lacks one at least, if it lacks any."""
 
 _FUNCTION: Mapping[str, Any] = {"description": None, "parameters": None, "strict": None}
 _FUNCTION_FIELDS = frozenset(_FUNCTION)
@@ -97,6 +101,33 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.input_tokens + usage.output_tokens,
     }
+
+
+def final_response(
+    response: dict[str, Any], request: ResponseRequest, *, status: str, store: bool
+) -> dict[str, Any]:
+    """A native upstream's final Response under the identity that `request` has here, nothing lacking.
+
+    `response`, which holds its output, may be changed in place. `status` is what it ends as.
+    """
+    response["id"] = request.response_id
+    response["created_at"] = request.created_at
+    response["previous_response_id"] = request.previous_response_id
+    response.setdefault("object", "response")
+    response.setdefault("model", request.asked_model)
+    if status == "failed" and not isinstance(response.get("error"), dict):
+        response["error"] = {"code": "server_error", "message": "The upstream said no more than failed."}
+    if status == "completed" and response.get("completed_at") is None:
+        response["completed_at"] = int(time.time())
+    elif status != "completed" and response.get("status") != status:
+        response["completed_at"] = None
+    response["status"] = status
+    if isinstance(usage := response.get("usage"), dict):
+        response["usage"] = filled_usage(usage)
+    if response.keys() >= _REQUIRED:
+        return response
+    own = response_object(request, store=store)
+    return {**{name: own[name] for name in own if name not in response}, **response}
 
 
 def filled_usage(usage: Mapping[str, Any]) -> dict[str, Any]:

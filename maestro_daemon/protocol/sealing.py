@@ -106,7 +106,7 @@ class Seal:
 
         Where there is none, both come back as they are; `response` is not changed.
         """
-        if not self._mark or not holds_ciphertext(body):
+        if not self._mark:
             return body, response
         read = json.loads(body)
         sealed = self._sealed(body, read, read["output"])
