@@ -127,18 +127,26 @@ async def test_a_restart_refuses_and_breaks_nothing(
         sys.stdout.write(f"\n{REQUESTS} requests across a restart: {told}\n")
 
 
+async def stopping_in_a_stream(
+    host: Box, one: Service
+) -> tuple[asyncio.Task[list[dict[str, Any]]], asyncio.Task[Any]]:
+    """Stop the service while it streams, and go on once it waits: the stream's task, and that of the stop."""
+    begun = asyncio.Event()
+    streamed = asyncio.create_task(stream(one.url, begun))
+    await begun.wait()
+    stopped = asyncio.create_task(asyncio.to_thread(host.run, "systemctl", "stop", *UNITS))
+    await asyncio.to_thread(
+        lambda: host.until(lambda: "1 answer may go on for up to" in one.status(), "it stops")
+    )
+    return streamed, stopped
+
+
 async def test_more_time_is_asked_for_than_the_unit_gives(host: Box, upstream: FakeUpstream) -> None:
     first, rest = halves()
     upstream.play(Stream(*first, PAUSE, *rest))
     limit = "TimeoutStopSec=5"
     async with running(host, upstream.url, upstream.url, "60s", limit) as one:
-        begun = asyncio.Event()
-        streamed = asyncio.create_task(stream(one.url, begun))
-        await begun.wait()
-        stopped = asyncio.create_task(asyncio.to_thread(host.run, "systemctl", "stop", *UNITS))
-        await asyncio.to_thread(
-            lambda: host.until(lambda: "1 answer may go on for up to" in one.status(), "it stops")
-        )
+        streamed, stopped = await stopping_in_a_stream(host, one)
         await asyncio.sleep(7)  # longer than the unit gives
         upstream.go_on()
         events = await streamed
@@ -152,13 +160,7 @@ async def test_a_second_signal_ends_at_once_and_properly(host: Box, upstream: Fa
     first, rest = halves()
     upstream.play(Stream(*first, PAUSE, *rest))
     async with running(host, upstream.url, upstream.url, "1h") as one:
-        begun = asyncio.Event()
-        streamed = asyncio.create_task(stream(one.url, begun))
-        await begun.wait()
-        stopped = asyncio.create_task(asyncio.to_thread(host.run, "systemctl", "stop", *UNITS))
-        await asyncio.to_thread(
-            lambda: host.until(lambda: "1 answer may go on for up to" in one.status(), "it stops")
-        )
+        streamed, stopped = await stopping_in_a_stream(host, one)
         await asyncio.to_thread(host.did, "systemctl", "kill", "--kill-who=main", "-s", "TERM", UNITS[1])
         events = await streamed
         await stopped
