@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from maestro_daemon.protocol.missing_text import ITEM_DONE
-from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, DELTAS, TEXT_FIELD
+from maestro_daemon.protocol.missing_text import ITEM_DONE, Told, begun_part
+from maestro_daemon.protocol.open_item import BEARS_ITEM_ID, DELTAS
 from maestro_daemon.protocol.whole_item import begun
 
 WITHIN: Final = BEARS_ITEM_ID | {ITEM_DONE}
@@ -39,21 +39,9 @@ def announcement(type: str, event: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**item_id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
 
 
-def part_announcement(type: str, event: Mapping[str, Any], item_id: str) -> tuple[str, dict[str, Any]]:
-    """What has to be told before `event`, a delta of a text: the beginning of the text's part.
-
-    ``(event type, fields)``, but for ``sequence_number``.
-    """
+def part_announcement(type: str, event: Mapping[str, Any], item_id: str) -> Told:
+    """What has to be told before `event`, a delta of a text: the beginning of the text's part."""
     kind, place = DELTAS[type]
-    part: dict[str, Any] = {"type": kind, TEXT_FIELD[kind]: ""}
-    if kind == "output_text":
-        part |= {"annotations": [], "logprobs": []}
     number = event.get(place)
-    fields = {
-        "item_id": item_id,
-        "output_index": event["output_index"],
-        place: number if number.__class__ is int else 0,
-        "part": part,
-    }
-    stem = "reasoning_summary_part" if kind == "summary_text" else "content_part"
-    return f"response.{stem}.added", fields
+    key = (kind, number if number.__class__ is int else 0)
+    return begun_part({"item_id": item_id, "output_index": event["output_index"]}, key)

@@ -69,9 +69,9 @@ def _part(item: OpenItem, number: int, part: Any, *, ended: bool) -> Iterator[To
     yield from _text(item, key, text, done)
     if not item.has_ended(key):
         logprobs = {"logprobs": part.get("logprobs") or []} if kind == "output_text" else {}
-        yield done, {**_where(item, key), TEXT_FIELD[kind]: text, **logprobs}
+        yield done, {**_where(item.place, key), TEXT_FIELD[kind]: text, **logprobs}
     if ended:
-        yield f"response.{_part_stem(kind)}.done", {**_where(item, key), "part": part}
+        yield f"response.{_part_stem(kind)}.done", {**_where(item.place, key), "part": part}
 
 
 def _text(item: OpenItem, key: Key, whole: Any, done: str) -> Iterator[Told]:
@@ -80,21 +80,30 @@ def _text(item: OpenItem, key: Key, whole: Any, done: str) -> Iterator[Told]:
         return
     kind, _ = key
     if kind in TEXT_FIELD and not item.has_begun(key):
-        empty: dict[str, Any] = {"type": kind, TEXT_FIELD[kind]: ""}
-        if kind == "output_text":
-            empty |= {"annotations": [], "logprobs": []}
-        yield f"response.{_part_stem(kind)}.added", {**_where(item, key), "part": empty}
+        yield begun_part(item.place, key)
     said = item.said(key)
     if len(said) < len(whole) and whole.startswith(said):
         more: dict[str, Any] = {"logprobs": []} if kind == "output_text" else {}
-        yield f"{done.removesuffix('done')}delta", {**_where(item, key), "delta": whole[len(said) :], **more}
+        yield (
+            f"{done.removesuffix('done')}delta",
+            {**_where(item.place, key), "delta": whole[len(said) :], **more},
+        )
 
 
-def _where(item: OpenItem, key: Key) -> dict[str, Any]:
+def begun_part(place: Mapping[str, Any], key: Key) -> Told:
+    """The beginning of a text's part, in the item that `place` names (``item_id`` and ``output_index``)."""
+    kind, _ = key
+    empty: dict[str, Any] = {"type": kind, TEXT_FIELD[kind]: ""}
+    if kind == "output_text":
+        empty |= {"annotations": [], "logprobs": []}
+    return f"response.{_part_stem(kind)}.added", {**_where(place, key), "part": empty}
+
+
+def _where(place: Mapping[str, Any], key: Key) -> dict[str, Any]:
     kind, number = key
     if kind not in TEXT_FIELD:
-        return dict(item.place)
-    return {**item.place, "summary_index" if kind == "summary_text" else "content_index": number}
+        return dict(place)
+    return {**place, "summary_index" if kind == "summary_text" else "content_index": number}
 
 
 def _part_stem(kind: str) -> str:
