@@ -174,7 +174,6 @@ class Daemon:
         self.observing = Observing(lasting, succession, self.handler, self._health)
         pages = [*models.routes(), *self._health.routes(), *self.observing.routes(self._client)]
         app = make_app(self.handler, succession.door, [*pages, *admin_routes(self.surface, self._client)])
-        self._app = app
         self.listening = Listening(app, succession.current.config.server, handed)
         self.reloading = Reloading(succession, self.listening, read, supervised=supervised)
         self._began = time.monotonic()
@@ -182,7 +181,7 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Listen, and measure, while the block runs. Raises as `Listening.opened`, and `MetricsTaken`."""
-        async with self.listening.opened(), self.observing.running(self._app, self.listening):
+        async with self.listening.opened(), self.observing.running(self.listening):
             yield
 
     @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from maestro_daemon.service.journal import Journal
 
 _QUEUE_LINES: Final = 2000
 _MOST_UNMADE: Final = 64
-_GATHER: Final = 0.02  # seconds
+_GATHER: Final = 0.05  # seconds
 
 Line = bytes | Callable[[], bytes]
 """A line without its end, or what makes a long one, called in the writer's thread."""
@@ -29,9 +30,9 @@ class QueuedWriter:
     def __init__(self, write: Callable[[Sequence[bytes]], None], report: Callable[[int], bytes]) -> None:
         self._write = write
         self._report = report
-        # Appending takes no lock that another thread could hold on to, and wakes nobody: the thread is
-        # woken once for all lines of `_GATHER` seconds, since each switch of threads costs the loop more
-        # than a line does.
+        # Appending takes no lock that another thread could hold on to. A line after a while is written at
+        # once; else the thread is woken once for all lines of `_GATHER` seconds, since each switch of threads
+        # costs the loop more than a line does.
         self._lines: collections.deque[Line] = collections.deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -63,9 +64,10 @@ class QueuedWriter:
             self._thread.join(timeout)
 
     def _work(self) -> None:
+        free_at = 0.0
         while not self._closed or self._lines:
             self._wake.wait()
-            self._closing.wait(_GATHER)
+            self._closing.wait(max(0.0, free_at - time.monotonic()))
             self._wake.clear()
             lines = []
             while self._lines:
@@ -81,6 +83,7 @@ class QueuedWriter:
                 lines.insert(0, self._report(dropped))
             with contextlib.suppress(OSError):  # nobody is left to be told
                 self._write(lines)
+            free_at = time.monotonic() + _GATHER
 
 
 class LineWriter(QueuedWriter):

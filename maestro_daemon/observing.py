@@ -17,7 +17,6 @@ from maestro_daemon.server.access import is_loopback
 from maestro_daemon.server.admin import for_admins
 from maestro_daemon.server.client import Client
 from maestro_daemon.server.health import HealthPages
-from maestro_daemon.server.refusals import REFUSALS
 from maestro_daemon.server.responses import ResponsesHandler
 from maestro_daemon.succession import Succession
 
@@ -42,7 +41,7 @@ class Observing:
         self._handler = handler
         self._health = health
         self._options = succession.current.config.metrics
-        self._served: tuple[web.Application, Listening] | None = None
+        self._listens: Listening | None = None
         self._metrics: Metrics | None = None
         self._page: MetricsPage | None = None
         if self._options.wanted:
@@ -64,12 +63,12 @@ class Observing:
         return [web.get(METRICS, for_admins(self._page.show, client))]
 
     @contextlib.asynccontextmanager
-    async def running(self, app: web.Application, listens: Listening) -> AsyncIterator[None]:
-        """Measure what `app` serves where it `listens`, while the block runs. Raises `MetricsTaken`."""
+    async def running(self, listens: Listening) -> AsyncIterator[None]:
+        """Measure what is served where it `listens`, while the block runs. Raises `MetricsTaken`."""
         if self._page is None:
             yield
             return
-        self._served = app, listens
+        self._listens = listens
         with self._page:
             if self._options.listen is None:
                 yield
@@ -87,17 +86,16 @@ class Observing:
     def _scene(self) -> Scene:
         from maestro_daemon.telemetry.scene import Scene
 
-        assert self._served is not None  # noqa: S101  (nothing is shown before `running`)
+        assert self._listens is not None  # noqa: S101  (nothing is shown before `running`)
         assert self._metrics is not None  # noqa: S101
-        app, listens = self._served
         generation = self._succession.current
         return Scene(
             version=__version__,
             in_flight=self._handler.in_flight,
-            connections=listens.connections,
+            connections=self._listens.connections,
             configurations=self._succession.lingering,
             targets=self._lasting.health.snapshot(generation.route_targets),
             ready={name: each["ready"] for name, each in self._health.report()["providers"].items()},
-            refused=app[REFUSALS].counts,
+            refused=self._handler.refusals.counts,
             hooks=self._metrics.hooks,
         )

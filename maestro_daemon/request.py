@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, Self
 
 import orjson
@@ -62,8 +63,8 @@ class History:
 
 
 _NO_HISTORY: Final = History(frozenset(), (), bare_reasoning=False)
-_OBJECTS: Final = frozenset({dict})
 _NAMES: Final = frozenset({str, type(None)})
+_TYPE: Final = itemgetter("type")
 
 
 @dataclass(slots=True)  # not frozen: that costs a microsecond for each of its many makings
@@ -161,29 +162,33 @@ class ResponseRequest:
 
 def _history(items: list[Any]) -> History:
     # Histories are long, and hardly any item is of interest: they are passed over as fast as can be.
-    if {*map(type, items)} <= _OBJECTS:
-        given = [item.get("type") for item in items]
-    else:
-        given = [item.get("type") if item.__class__ is dict else None for item in items]
+    given = _types(items)
+    if given is None:
         items = [item if item.__class__ is dict else {} for item in items]
-    if not {*map(type, given)} <= _NAMES:
-        given = [type if type.__class__ is str else None for type in given]
+        given = [kind if (kind := item.get("type")).__class__ is str else None for item in items]
     types = frozenset(given)
     holders = [item for item in items if CIPHERTEXT in item]
+    found: list[Any] = [item[CIPHERTEXT] for item in holders]
     bare = "reasoning" in types and given.count("reasoning") > sum(
         [item.get("type") == "reasoning" and bool(item[CIPHERTEXT]) for item in holders]
     )
-    found: list[Any] = [item[CIPHERTEXT] for item in holders]
-    if not types <= PARTS_IN_CLEAR:
-        with_parts = [
-            True
-            for item, type in zip(items, given, strict=True)
-            if type not in PARTS_IN_CLEAR
-            and (item.get("output").__class__ is list or item.get("content").__class__ is list)
-        ]
-        if with_parts:
-            found = [blob for item, type in zip(items, given, strict=True) for blob in _blobs(item, type)]
+    others = types - PARTS_IN_CLEAR
+    if others and [
+        True
+        for item, type in zip(items, given, strict=True)
+        if type in others and (item.get("output").__class__ is list or item.get("content").__class__ is list)
+    ]:
+        found = [blob for item, type in zip(items, given, strict=True) for blob in _blobs(item, type)]
     return History(types, tuple([each for each in found if each.__class__ is str and each]), bare)
+
+
+def _types(items: list[Any]) -> list[Any] | None:
+    """The items' types; None where any is no object or has no usable type."""
+    try:
+        given = list(map(_TYPE, items))
+    except (KeyError, TypeError):
+        return None
+    return given if {*map(type, given)} <= _NAMES else None
 
 
 def _blobs(item: Mapping[str, Any], type: str | None) -> Iterator[Any]:

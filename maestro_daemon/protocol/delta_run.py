@@ -52,18 +52,14 @@ class DeltaRun:
 
         They are read together: what stands behind the place of each is one member of an array.
         """
-        before, behind = self._before, self._behind
-        tails = []
-        for place, payload in enumerate(payloads, number):
-            head = b"%b%d%b" % (before, place, behind)
-            if not payload.startswith(head):
-                return False
-            tails.append(payload[len(head) :])
-        joined = b",{" + _DELTA + (b",{" + _DELTA).join(tails) + b"]"
+        tails = self._tails(payloads, number)
+        if tails is None:
+            return False
+        joined = b"[{" + _DELTA + (b",{" + _DELTA).join(tails) + b"]"
         if b"\n" in joined or b"\r" in joined:
             return False
         try:
-            events = orjson.loads(b"[" + joined[1:])
+            events = orjson.loads(joined)
         except orjson.JSONDecodeError:
             return False
         # Other members could hold what is no whole object by itself.
@@ -81,6 +77,27 @@ class DeltaRun:
         self.size += size
         self._texts += texts
         return True
+
+    def _tails(self, payloads: Sequence[bytes], number: int) -> list[bytes] | None:
+        """What stands behind the place of each; None unless each has this place, and the next number."""
+        before, behind = self._before, self._behind
+        count = len(payloads)
+        digits = len(b"%d" % number)
+        longer = 10**digits - number  # from the payload at this index on numbers have a digit more
+        end = len(before) + digits + len(behind)
+        if longer >= count:
+            heads = [payload[:end] for payload in payloads]
+            tails = [payload[end:] for payload in payloads]
+        elif number + count <= 10 ** (digits + 1):
+            short, long = payloads[:longer], payloads[longer:]
+            heads = [payload[:end] for payload in short] + [payload[: end + 1] for payload in long]
+            tails = [payload[end:] for payload in short] + [payload[end + 1 :] for payload in long]
+        else:
+            return None
+        # Compared at one go: a comparison for each takes three times as long.
+        numbers = orjson.dumps(list(range(number, number + count)))[1:-1]
+        expected = before + numbers.replace(b",", behind + before) + behind
+        return tails if b"".join(heads) == expected else None
 
     def takes(self, payload: bytes, event: Mapping[str, Any], number: int) -> bool:
         """Append the delta of `event`, which `payload` says, if it goes on with this text and number."""

@@ -12,6 +12,7 @@ from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_NAMES: Final = 256
+_LONGEST_NAME: Final = 128
 _COMMON: Final = re.compile(rb"event: (.+)\ndata: (.*)\n\n")
 """Nearly every record: one event line, one data line. A read of such alone is taken apart in one go."""
 _COMMON_FRAME: Final = len(b"event: \ndata: \n\n")
@@ -26,13 +27,16 @@ class RecordTooLarge(ValueError):
 
 
 class _Names(dict[bytes, str]):
-    """Event names by their bytes, each decoded once."""
+    """Event names by their bytes, each decoded once for all streams."""
 
     def __missing__(self, raw: bytes) -> str:
         name = raw.decode("utf-8", "replace")
-        if len(self) < _MOST_NAMES:
+        if len(self) < _MOST_NAMES and len(raw) <= _LONGEST_NAME:
             self[raw] = name
         return name
+
+
+_NAMES: Final = _Names()
 
 
 class Decoder:
@@ -43,7 +47,6 @@ class Decoder:
         self._rest = bytearray()
         self._begun = False
         self._after_cr = False
-        self._names = _Names()
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
@@ -86,7 +89,7 @@ class Decoder:
             return None
         if lines == 3 and chunk.startswith(b"event: "):
             line, found, data = chunk.partition(b"\ndata: ")
-            return (self._names[line[7:]], data[:-2]) if found else None
+            return (_NAMES[line[7:]], data[:-2]) if found else None
         if lines == 2 and chunk.startswith(b"data: "):
             return "", chunk[6:-2]
         return None
@@ -110,8 +113,7 @@ class Decoder:
         whole = text[: end + 2]
         found = _COMMON.findall(whole)
         if sum([len(line) + len(data) for line, data in found]) + _COMMON_FRAME * len(found) == end + 2:
-            names = self._names
-            return [(names[line], data) for line, data in found]
+            return [(_NAMES[line], data) for line, data in found]
         return [record for block in whole.split(b"\n\n") if (record := self._record(block)) is not None]
 
     def _check(self, size: int) -> None:
@@ -130,7 +132,7 @@ class Decoder:
             if name == b"data":
                 data.append(value)
             elif name == b"event":
-                event = self._names[value]
+                event = _NAMES[value]
         if not data:
             return None
         return event, b"\n".join(data)

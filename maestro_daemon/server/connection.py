@@ -19,7 +19,7 @@ from aiohttp.web_protocol import RequestHandler
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.server.bounds import Bounds
 from maestro_daemon.server.error_answers import error_response
-from maestro_daemon.server.middlewares import http_error
+from maestro_daemon.server.front_door import http_error
 from maestro_daemon.server.protocol_errors import (
     RequestTooSlow,
     TooManyConnections,

@@ -13,8 +13,9 @@ from aiohttp.web_protocol import RequestHandler
 
 from maestro_daemon.server.bounds import Bounds
 from maestro_daemon.server.connection import Connection, EventStream, House, last_of_connection
+from maestro_daemon.server.front_door import FRONT_DOOR, FrontDoor
 from maestro_daemon.server.protocol_errors import TooManyConnections
-from maestro_daemon.server.refusals import REFUSALS, Refusals
+from maestro_daemon.server.refusals import Refusals
 from maestro_daemon.ticker import Ticker
 
 __all__ = ["Bounds", "Connection", "ConnectionRunner", "EventStream"]
@@ -29,15 +30,18 @@ _log: Final = structlog.get_logger("maestro_daemon.server")
 class _ConnectionServer(House):
     """aiohttp's low-level server, making connections of ours."""
 
-    def __init__(self, made: web.Server, bounds: Bounds, refusals: Refusals) -> None:
+    def __init__(self, made: web.Server, bounds: Bounds, front_door: FrontDoor | None) -> None:
+        handle: Any = made.request_handler
+        if front_door is not None:
+            handle = front_door.before(handle)
         super().__init__(
-            made.request_handler,
+            handle,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
-        self._refusals = refusals
+        self._refusals = Refusals() if front_door is None else front_door.refusals
         self._open: dict[Connection, str | None] = {}
         self._addresses: dict[str, int] = {}
         self._leaving: set[Connection] = set()
@@ -192,9 +196,8 @@ class ConnectionRunner(web.AppRunner):
             await self.server.deserted()
 
     async def _make_server(self) -> web.Server:
-        refusals = self.app.get(REFUSALS)
         made = await super()._make_server()
-        return _ConnectionServer(made, self._bounds, Refusals() if refusals is None else refusals)
+        return _ConnectionServer(made, self._bounds, self.app.get(FRONT_DOOR))
 
 
 def _address(wire: asyncio.Transport) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 
 class Refusals:
     """`counts` by HTTP status and the error's code."""
@@ -15,7 +13,3 @@ class Refusals:
         """One more; the code is one of the house's own."""
         key = (http_status, code or "")
         self.counts[key] = self.counts.get(key, 0) + 1
-
-
-REFUSALS = web.AppKey("refusals", Refusals)
-"""Where the application carries them."""

@@ -25,7 +25,7 @@ from maestro_daemon.server.connections import EventStream
 from maestro_daemon.server.error_answers import InternalError, error_response
 from maestro_daemon.server.front import Door, Front
 from maestro_daemon.server.headers import carried, deadline, passed_back
-from maestro_daemon.server.refusals import REFUSALS
+from maestro_daemon.server.refusals import Refusals
 from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
 from maestro_daemon.server.validation import parse_request
@@ -66,6 +66,8 @@ class ResponsesHandler:
         self._all_ended = asyncio.Event()
         self._ending = False
         self.answered = 0
+        self.refusals = Refusals()
+        """Of requests that no target was looked for."""
 
     @property
     def in_flight(self) -> int:
@@ -163,7 +165,7 @@ class ResponsesHandler:
             if wanted is not None:
                 self._notices.maestro_response_finished(request=wanted, outcome=outcome)
             else:
-                _tell_unread(request, outcome)
+                self._tell_unread(request, outcome)
 
     async def _json(
         self,
@@ -264,6 +266,21 @@ class ResponsesHandler:
                 stream.settle(guard.response, guard.upstream_id)
         return response
 
+    def _tell_unread(self, request: web.Request, outcome: Outcome) -> None:
+        """Count, and log, a request that was refused, or left, before it could be read."""
+        if outcome.error is not None:
+            self.refusals.add(outcome.http_status, outcome.error.code)
+        _log.warning(
+            "response",
+            request_id=request_id_of(request),
+            client=request.get(CLIENT) or None,
+            http_status=outcome.http_status,
+            status=outcome.status,
+            duration=round(outcome.duration, 4),
+            code=outcome.error.code if outcome.error is not None else None,
+            reason=outcome.error.message[:500] if outcome.error is not None else None,
+        )
+
     def _is_ended_by_us(self, request: web.Request) -> bool:
         """Whether a cancellation is `end_streams` and not the client's leaving; if so it is taken back."""
         transport = request.transport
@@ -289,22 +306,6 @@ def _internal(cause: Exception) -> InternalError:
     error = InternalError("Something went wrong inside the gateway; its log has the details.")
     error.__cause__ = cause
     return error
-
-
-def _tell_unread(request: web.Request, outcome: Outcome) -> None:
-    """Count, and log, a request that was refused, or left, before it could be read."""
-    if outcome.error is not None and (refusals := request.app.get(REFUSALS)) is not None:
-        refusals.add(outcome.http_status, outcome.error.code)
-    _log.warning(
-        "response",
-        request_id=request_id_of(request),
-        client=request.get(CLIENT) or None,
-        http_status=outcome.http_status,
-        status=outcome.status,
-        duration=round(outcome.duration, 4),
-        code=outcome.error.code if outcome.error is not None else None,
-        reason=outcome.error.message[:500] if outcome.error is not None else None,
-    )
 
 
 def _house_headers(progress: Progress) -> dict[str, str]:

@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.server.connections import Bounds, ConnectionRunner
 from maestro_daemon.server.error_answers import error_response
-from maestro_daemon.server.middlewares import http_error
+from maestro_daemon.server.front_door import http_error
 from maestro_daemon.telemetry.labels import Labels
 from maestro_daemon.telemetry.metrics import Metrics
 from maestro_daemon.telemetry.scene import Scene, SceneCollector

@@ -17,11 +17,13 @@ _NO_TYPE: Final = "application/octet-stream"
 class Answer:
     """What came over `connection`: used once, and released at its end.
 
+    `content_type` is the media type in lower case, without its parameters.
+
     aiohttp's own response knows cookies, redirects, charsets and writers besides, which costs as much as the
     rest of an exchange.
     """
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    __slots__ = ("_connection", "content", "content_type", "headers", "status")
 
     def __init__(
         self,
@@ -34,6 +36,8 @@ class Answer:
         self.status = status
         self.headers = headers
         self.content = content
+        said: str = headers.get(hdrs.CONTENT_TYPE, "")
+        self.content_type = said.partition(";")[0].strip().lower() or _NO_TYPE
 
     @classmethod
     async def over(
@@ -50,12 +54,6 @@ class Answer:
             status = message.code
             if not 100 <= status < 200 or status == 101:
                 return cls(connection, status, message.headers, content)
-
-    @property
-    def content_type(self) -> str:
-        """The media type in lower case, without its parameters."""
-        said: str = self.headers.get(hdrs.CONTENT_TYPE, "")
-        return said.partition(";")[0].strip().lower() or _NO_TYPE
 
     def release(self) -> None:
         """Give the connection back; it is ended unless the whole request went and the whole body has come."""

@@ -133,7 +133,7 @@ def test_names_are_not_kept_without_end() -> None:
     decoder = Decoder()
     for number in range(2000):
         assert decoder.feed(b"event: e%d\ndata: 1\n\n" % number) == [(f"e{number}", b"1")]
-    assert len(decoder._names) <= 256
+    assert len(sse._NAMES) <= 256
 
 
 @given(st.sampled_from(["response.created", "error", "keepalive"]), st.binary(max_size=50))

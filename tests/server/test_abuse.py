@@ -101,11 +101,6 @@ async def test_who_is_turned_away_and_does_not_go_is_cut_off() -> None:
         (b"garbage\r\n\r\n", 400, "bad_http_request"),
         (b"GET / HTTP/1.1\r\nx-big: " + b"k3y" * 8000 + b"\r\n\r\n", 431, "header_too_large"),
         (b"GET / HTTP/1.1\r\n" + b"x-many: k3y\r\n" * 500 + b"\r\n", 431, "header_too_large"),
-        (
-            b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\nexpect: 200-maybe\r\n\r\n",
-            417,
-            "bad_http_request",
-        ),
         (b"GET / HTTP/1.1\r\nhost: loc", 408, "request_timeout"),
     ],
 )
@@ -117,6 +112,21 @@ async def test_what_is_refused_before_it_is_a_request_has_a_line_in_the_log_and_
     (line,) = told(logged, "request refused")
     assert (line["http_status"], line["address"]) == (status, "127.0.0.1")
     assert "k3y" not in str(line)
+
+
+async def test_an_expectation_that_cannot_be_met_is_refused_in_the_envelope_and_has_a_line_in_the_log(
+    logged: list[MutableMapping[str, Any]],
+) -> None:
+    async with edge(ROUTES) as running:
+        head = b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\nexpect: 200-maybe\r\n\r\n"
+        answer = parse_answer(await running.raw(head))
+    assert (answer.status, answer.error["code"]) == (417, "bad_http_request")
+    (line,) = told(logged, "request refused")
+    assert (line["http_status"], line["path"], line["request_id"]) == (
+        417,
+        "/",
+        answer.headers["x-request-id"],
+    )
 
 
 async def test_headers_under_way_have_their_own_time_though_an_idle_connection_would_have_less() -> None:

@@ -13,8 +13,9 @@ from aiohttp import web
 
 from maestro_daemon.server.access import Access
 from maestro_daemon.server.connections import Bounds, ConnectionRunner
-from maestro_daemon.server.middlewares import front_door
+from maestro_daemon.server.front_door import FRONT_DOOR, FrontDoor
 from maestro_daemon.server.paths import websocket_routes
+from maestro_daemon.server.refusals import Refusals
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ async def edge(
     **bounds: Any,
 ) -> AsyncIterator[Edge]:
     """Serve `routes` behind all that stands around every handler."""
-    app = web.Application(middlewares=[front_door((access or Access({})).admitted)])
+    app = web.Application()
+    app[FRONT_DOOR] = FrontDoor((access or Access({})).admitted, Refusals())
     app.add_routes(websocket_routes())
     app.add_routes(routes)
     if configure is not None:
