@@ -8,18 +8,29 @@ line is handed out by `close`, since some servers leave it away.
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_NAMES: Final = 256
 _LONGEST_NAME: Final = 128
+_LONGEST_SINGLE: Final = 4096
 _COMMON: Final = re.compile(rb"event: (.+)\ndata: (.*)\n\n")
 """Nearly every record: one event line, one data line. A read of such alone is taken apart in one go."""
+_EVENT: Final = b"event: "
+_DATA: Final = b"\ndata: "
+_DELTA: Final = b".delta" + _DATA
+_NAME: Final = itemgetter(0)
 _COMMON_FRAME: Final = len(b"event: \ndata: \n\n")
 
 
 Record = tuple[str, bytes]
 """One SSE record: the ``event:`` name ("" if none was sent) and the joined ``data:`` lines."""
+
+
+Run = tuple[str, list[bytes]]
+"""Records that follow each other under one name: the name, and the data of those that have any."""
 
 
 class RecordTooLarge(ValueError):
@@ -50,16 +61,24 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[Record]:
         """Take the bytes of one read; return the records that they completed."""
-        if chunk.endswith(b"\n\n") and self._begun and not self._rest and not self._after_cr:
-            record = self._single(chunk)
-            if record is not None:
-                return [record]
+        record = self._single(chunk)
+        return [record] if record is not None else self._records(self._whole(chunk))
+
+    def runs(self, chunk: bytes) -> list[Run]:
+        """As `feed`, but deltas that follow each other come together."""
+        record = self._single(chunk)
+        if record is not None:
+            return [(record[0], [record[1]])] if record[1] else []
+        return self._runs(self._whole(chunk))
+
+    def _whole(self, chunk: bytes) -> bytes:
+        """What `chunk` makes complete, up to the last empty line and with LF alone; the rest is kept."""
         if not self._begun:
             chunk = bytes(self._rest) + chunk
             self._rest.clear()
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
                 self._rest += chunk
-                return []
+                return b""
             self._begun = True
             chunk = chunk.removeprefix(_BOM)
         if self._after_cr and chunk:
@@ -71,19 +90,30 @@ class Decoder:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         rest = self._rest
         if not rest:
-            return self._records(chunk, chunk.rfind(b"\n\n"))
-        # A record's end may straddle the last read: look again from one byte before.
-        seen = len(rest)
-        rest += chunk
-        end = rest.rfind(b"\n\n", seen - 1)
-        if end < 0:
-            self._check(len(rest))
-            return []
-        self._rest = bytearray()
-        return self._records(bytes(rest), end)
+            end = chunk.rfind(b"\n\n") + 2
+            if end < 2:
+                end = 0
+        else:
+            # A record's end may straddle the last read: look again from one byte before.
+            seen = len(rest)
+            rest += chunk
+            end = rest.rfind(b"\n\n", seen - 1) + 2
+            if end < 2:
+                self._check(len(rest))
+                return b""
+            chunk = bytes(rest)
+            self._rest = bytearray()
+        if end < len(chunk):
+            self._check(len(chunk) - end)
+            self._rest += chunk[end:]
+        return chunk[:end]
 
     def _single(self, chunk: bytes) -> Record | None:
-        """The record that `chunk`, which ends with an empty line, is; None where it is not just one."""
+        """The record that a short `chunk` is, no less and no more, in its usual form; else None."""
+        if len(chunk) > _LONGEST_SINGLE or not chunk.endswith(b"\n\n"):
+            return None
+        if self._rest or self._after_cr or not self._begun:
+            return None
         lines = chunk.count(b"\n")
         if lines > 3 or b"\r" in chunk:
             return None
@@ -101,20 +131,30 @@ class Decoder:
         record = self._record(text)
         return [] if record is None else [record]
 
-    def _records(self, text: bytes, end: int) -> list[Record]:
-        """The records of `text` up to its last empty line, which is at `end` (-1: none); the rest is kept."""
-        if end < 0:
-            self._check(len(text))
-            self._rest += text
-            return []
-        if end + 2 < len(text):
-            self._check(len(text) - end - 2)
-            self._rest += text[end + 2 :]
-        whole = text[: end + 2]
+    def _records(self, whole: bytes) -> list[Record]:
         found = _COMMON.findall(whole)
-        if sum([len(line) + len(data) for line, data in found]) + _COMMON_FRAME * len(found) == end + 2:
+        if sum([len(line) + len(data) for line, data in found]) + _COMMON_FRAME * len(found) == len(whole):
             return [(_NAMES[line], data) for line, data in found]
         return [record for block in whole.split(b"\n\n") if (record := self._record(block)) is not None]
+
+    def _runs(self, whole: bytes) -> list[Run]:
+        # Nearly all of a stream are deltas of one text: cut at one go, they need no expression.
+        named = whole.find(_DELTA)
+        start = whole.rfind(b"\n", 0, named) + 1 if named >= 0 else -1
+        if whole.startswith(_EVENT if start == 0 else b"\n\n" + _EVENT, max(0, start - 2)):
+            head = whole[start : named + len(_DELTA)]
+            between = b"\n\n" + head
+            end = whole.find(b"\n\n", max(start, whole.rfind(between) + 2) + len(head))
+            deltas = whole[start + len(head) : end].split(between)
+            # A line more would be something else between two of them.
+            if b"\n" not in b"".join(deltas) and all(deltas):
+                run = _NAMES[head[len(_EVENT) : -len(_DATA)]], deltas
+                return [*self._grouped(whole[:start]), run, *self._grouped(whole[end + 2 :])]
+        return self._grouped(whole)
+
+    def _grouped(self, whole: bytes) -> list[Run]:
+        runs = groupby(self._records(whole), _NAME) if whole else ()
+        return [(name, data) for name, run in runs if (data := [each for _, each in run if each])]
 
     def _check(self, size: int) -> None:
         if size > self._limit:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
-from aiohttp import ClientPayloadError, StreamReader, web
-from aiohttp.http import RawRequestMessage
+from aiohttp import ClientPayloadError, StreamReader, hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion11, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from maestro_daemon.errors import MaestroError
@@ -255,6 +256,22 @@ class EventStream(web.StreamResponse):
     """
 
     _send_headers_immediately = False
+
+    async def _prepare_headers(self) -> None:
+        request, writer = self._req, self._payload_writer
+        if request is None or writer is None or request.version != HttpVersion11:
+            await super()._prepare_headers()
+            return
+        # Of all that aiohttp would look at, what a stream of unknown length needs.
+        writer.enable_chunking()
+        headers = self._headers
+        headers[hdrs.TRANSFER_ENCODING] = "chunked"
+        headers[hdrs.DATE] = rfc822_formatted_time()
+        headers[hdrs.SERVER] = SERVER_SOFTWARE
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        if not self._keep_alive:
+            headers[hdrs.CONNECTION] = "close"
 
 
 def last_of_connection(message: RawRequestMessage) -> RawRequestMessage:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 import structlog
@@ -39,7 +37,6 @@ _OUTPUT: Final = b'"output"'
 _FAILURES: Final = frozenset({"error", "response.failed"})
 _PLAIN: Final = BEARS_ITEM_ID - DELTAS
 """Events that pass as they are, wherever an upstream names their places."""
-_NAME: Final = itemgetter(0)
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -96,24 +93,18 @@ class ResponsesUpstream:
             placing = Placing()
             try:
                 async for chunk in Reads(answer.content, head):
-                    found = decoder.feed(chunk)
-                    if len(found) == 1 and found[0][0] in DELTAS and found[0][1] and not placing.needed:
-                        yield ResponseEvent(*found[0])
-                        continue
-                    for name, records in groupby(found, _NAME):
-                        if name in _PLAIN and not placing.needed:
-                            for _, data in records:
-                                if data:
-                                    yield ResponseEvent(name, data)
-                            continue
+                    for name, records in decoder.runs(chunk):
                         if name in DELTAS and not placing.needed:
-                            payloads = [data for _, data in records if data]
-                            if len(payloads) > 1:
-                                yield DeltaBurst(name, payloads)
-                            elif payloads:
-                                yield ResponseEvent(name, payloads[0])
+                            if len(records) > 1:
+                                yield DeltaBurst(name, records)
+                            else:
+                                yield ResponseEvent(name, records[0])
                             continue
-                        for _, data in records:
+                        if name in _PLAIN and not placing.needed:
+                            for data in records:
+                                yield ResponseEvent(name, data)
+                            continue
+                        for data in records:
                             if data == _DONE:
                                 return
                             event = self._event(name, data)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.helpers import TimerNoop
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -32,6 +33,15 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-typ
 
 class HeaderUnfit(ValueError):
     """The header of this name holds what would end its line."""
+
+
+class _Asked(ClientRequest):
+    """What aiohttp connects for. Asked for its key each time, it would make it anew."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        """Which connections are good for it."""
+        return super().connection_key
 
 
 class _Address:
@@ -147,7 +157,7 @@ class Wire:
 
     def _address(self, method: str, url: str) -> _Address:
         address = _Address(
-            ClientRequest(
+            _Asked(
                 method,
                 URL(url, encoded=True),
                 headers=self._headers,

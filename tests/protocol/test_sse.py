@@ -39,6 +39,12 @@ def decode(chunks: list[bytes]) -> list[Record]:
     return records + decoder.close()
 
 
+def decode_runs(chunks: list[bytes]) -> list[Record]:
+    decoder = Decoder()
+    records = [(name, each) for chunk in chunks for name, run in decoder.runs(chunk) for each in run]
+    return records + [record for record in decoder.close() if record[1]]
+
+
 def split(text: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     return [text[start:end] for start, end in pairwise(places)]
@@ -55,6 +61,10 @@ LINES = st.sampled_from(
         b"data: [DONE]",
         b"data: \xc3\xa4\xf0\x9f\x98\x80",
         b"event: response.created",
+        b"event: a.delta",
+        b"event: a.delta",
+        b"data: 1",
+        b"data: 2",
         b"event:e",
         b"event",
         b": comment",
@@ -78,6 +88,36 @@ def texts(draw: st.DrawFn) -> bytes:
 @given(texts(), st.lists(st.integers(0, 10_000), max_size=30))
 def test_any_split_of_any_text_gives_the_records_of_the_whole(text: bytes, cuts: list[int]) -> None:
     assert decode(split(text, cuts)) == read_whole(text)
+
+
+DELTAS = st.lists(
+    st.sampled_from(
+        [
+            b"event: a.delta\n",
+            b"event: b.delta\n",
+            b"data: 1\n",
+            b"data:2\n",
+            b"id: .delta\n",
+            b"\n",
+            b"\n",
+            b"event: a.delta\ndata: 3\n\n",
+        ]
+    ),
+    max_size=20,
+).map(b"".join)
+
+
+@given(st.one_of(texts(), DELTAS), st.lists(st.integers(0, 10_000), max_size=6))
+def test_records_come_in_runs_as_they_come_one_by_one(text: bytes, cuts: list[int]) -> None:
+    assert decode_runs(split(text, cuts)) == [record for record in read_whole(text) if record[1]]
+
+
+@pytest.mark.parametrize("around", [b"", b"event: a\ndata: 0\n\n", b"data: 0\n\n"])
+def test_deltas_that_follow_each_other_come_together(around: bytes) -> None:
+    deltas = b"".join(b"event: a.delta\ndata: %d\n\n" % number for number in range(1, 4))
+    runs = Decoder().runs(around + deltas + around)
+    assert ("a.delta", [b"1", b"2", b"3"]) in runs
+    assert len(runs) == (1 if not around else 3)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=20))
