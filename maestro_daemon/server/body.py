@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from aiohttp import ClientPayloadError, web
 
-from maestro_daemon.arrived import arrived
+from maestro_daemon.content_coding import Decoder, codings, decoders
 from maestro_daemon.errors import RequestInvalid
-from maestro_daemon.server.content_coding import Decoder, codings, decoders
+from maestro_daemon.server.arrived import arrived
 
 _YIELD_EVERY = 1024 * 1024
 """Decoded bytes after which the loop gets its turn: some milliseconds of work."""

@@ -8,8 +8,10 @@ import aiohttp
 from aiohttp import ClientResponseError, hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDictProxy
+
+from maestro_daemon.upstream.body import Body
+from maestro_daemon.upstream.incoming import Incoming, NotHttp
 
 _NO_TYPE: Final = "application/octet-stream"
 
@@ -23,42 +25,31 @@ class Answer:
     rest of an exchange.
     """
 
-    __slots__ = ("_connection", "content", "content_type", "headers", "status")
+    __slots__ = ("_connection", "body", "content_type", "headers", "status")
 
     def __init__(
-        self,
-        connection: Connection,
-        status: int,
-        headers: CIMultiDictProxy[str],
-        content: aiohttp.StreamReader,
+        self, connection: Connection, status: int, headers: CIMultiDictProxy[str], body: Body
     ) -> None:
         self._connection = connection
         self.status = status
         self.headers = headers
-        self.content = content
+        self.body = body
         said: str = headers.get(hdrs.CONTENT_TYPE, "")
         self.content_type = said.partition(";")[0].strip().lower() or _NO_TYPE
 
     @classmethod
-    async def over(
-        cls, connection: Connection, protocol: ResponseHandler, asked: aiohttp.RequestInfo
-    ) -> Self:
+    async def over(cls, connection: Connection, protocol: Incoming, asked: aiohttp.RequestInfo) -> Self:
         """Wait for the headers. Raises `aiohttp.ClientResponseError` for what is no HTTP, and OSErrors."""
-        while True:
-            try:
-                message, content = await protocol.read()
-            except HttpProcessingError as error:
-                raise ClientResponseError(
-                    asked, (), status=error.code, message=error.message, headers=error.headers
-                ) from error
-            status = message.code
-            if not 100 <= status < 200 or status == 101:
-                return cls(connection, status, message.headers, content)
+        try:
+            status, headers = await protocol.head()
+        except NotHttp as error:
+            raise ClientResponseError(asked, (), status=400, message=str(error)) from error
+        return cls(connection, status, headers, protocol.body)
 
     def release(self) -> None:
         """Give the connection back; it is ended unless the whole request went and the whole body has come."""
         connection = self._connection
-        if cut_if_unsent(connection.protocol):
+        if cut_if_unsent(connection.protocol) or not self.body.at_end:
             connection.close()
         else:
             connection.release()

@@ -28,8 +28,7 @@ from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.answer import Answer
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.reads import Reads
-from maestro_daemon.upstream.sniffed import head_of, is_json
+from maestro_daemon.upstream.sniffed import is_json
 
 _log: Final = structlog.get_logger(__name__)
 _CARRIED: Final = ("traceparent", "tracestate")
@@ -122,13 +121,12 @@ class ChatUpstream:
 
     async def _chunks(self, answer: Answer) -> AsyncGenerator[Any, None]:
         """The parsed chunks of a streamed answer; a whole completion counts as one."""
-        head = await head_of(answer)
-        if is_json(answer, head):
-            yield self._chunk("", await self._http.read(answer, head))
+        if await is_json(answer):
+            yield self._chunk("", await self._http.read(answer))
             return
         decoder = sse.Decoder()
         try:
-            async for read in Reads(answer.content, head):
+            async for read in answer.body:
                 for name, data in decoder.feed(read):
                     if data == _DONE:
                         return

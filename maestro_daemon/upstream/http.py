@@ -11,7 +11,6 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from maestro_daemon.arrived import arrived
 from maestro_daemon.errors import (
     NO_HEADERS,
     ProviderUnavailable,
@@ -182,17 +181,17 @@ class HttpUpstream:
         except json.JSONInvalid as error:
             raise UpstreamBroken(f"{self.provider} answered {path} with something else than JSON.") from error
 
-    async def read(self, answer: Answer, head: bytes = b"") -> bytes:
-        """The whole body, bounded, `head` being what was read already. Inside the block of `request` only."""
-        content = answer.content
-        pieces: list[bytes] = [head] if head else []
-        size = len(head)
+    async def read(self, answer: Answer) -> bytes:
+        """The whole body, bounded. Inside the block of `request` only."""
+        body = answer.body
+        pieces: list[bytes] = []
+        size = 0
         while True:
-            piece = arrived(content) or await content.readany()
+            piece = await body.readany()
             size += len(piece)
             if size > _LARGEST_ANSWER:
                 raise UpstreamBroken(f"{self.provider} sent more than {_LARGEST_ANSWER} bytes in one answer.")
-            if not pieces and content.at_eof():
+            if not pieces and body.at_end:
                 return piece  # all came at once, as most do
             if not piece:
                 return b"".join(pieces)
@@ -247,14 +246,14 @@ class HttpUpstream:
 
         Through TLS a new connection costs the next request more than this wait can.
         """
-        content = answer.content
-        if content.at_eof():
+        body = answer.body
+        if body.at_end:
             return
         left = _LARGEST_END
         try:
             async with asyncio.timeout(_PATIENCE_FOR_END):
-                while left > 0 and not content.at_eof():
-                    left -= len(await content.readany())
+                while left > 0 and not body.at_end:
+                    left -= len(await body.readany())
         except (aiohttp.ClientError, OSError, TimeoutError):
             return  # `release` ends what is not whole
 
@@ -264,7 +263,7 @@ class HttpUpstream:
 
     def release(self, answer: Answer) -> None:
         """Give the connection back if the body was read to its end, else close it: nothing is drained."""
-        if answer.content.at_eof():
+        if answer.body.at_end:
             self._pooled_until = self._loop.time() + _POOLED_FOR
         answer.release()
 
@@ -282,7 +281,7 @@ class HttpUpstream:
         body = b""
         try:
             async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
-                while len(body) < _LARGEST_ERROR and (chunk := await answer.content.readany()):
+                while len(body) < _LARGEST_ERROR and (chunk := await answer.body.readany()):
                     body += chunk
         except (aiohttp.ClientError, OSError, TimeoutError):
             pass  # the status alone has to do

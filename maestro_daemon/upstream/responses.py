@@ -17,8 +17,7 @@ from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.reads import Reads
-from maestro_daemon.upstream.sniffed import head_of, is_json
+from maestro_daemon.upstream.sniffed import is_json
 
 CARRIED: Final = (
     "session-id",
@@ -85,14 +84,13 @@ class ResponsesUpstream:
                 yield whole
                 return
             yield Accepted(lower_case(answer.headers))
-            head = await head_of(answer)
-            if is_json(answer, head):
-                yield self._whole(await self._http.read(answer, head))
+            if await is_json(answer):
+                yield self._whole(await self._http.read(answer))
                 return
             decoder = sse.Decoder()
             placing = Placing()
             try:
-                async for chunk in Reads(answer.content, head):
+                async for chunk in answer.body:
                     for name, records in decoder.runs(chunk):
                         if name in DELTAS and not placing.needed:
                             if len(records) > 1:

@@ -42,9 +42,9 @@ class Silence:
         """As `Watched` says."""
         answer, protocol = self._answer, self._protocol
         transport = None if protocol is None else protocol.transport
-        if transport is None or (answer is not None and answer.content.is_eof()):
+        if transport is None or (answer is not None and answer.body.whole):
             return  # there is no connection yet, or the answer is whole
-        moved = transport.get_write_buffer_size() if answer is None else answer.content.total_bytes
+        moved = transport.get_write_buffer_size() if answer is None else answer.body.came
         if moved != self._moved or (answer is not None and not transport.is_reading()):
             if self._moved >= 0 or answer is not None:
                 self._heard_at = now

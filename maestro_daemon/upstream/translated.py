@@ -19,8 +19,7 @@ from maestro_daemon.protocol.retelling import Retelling
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.upstream.answer import Answer
 from maestro_daemon.upstream.http import HttpUpstream, lower_case
-from maestro_daemon.upstream.reads import Reads
-from maestro_daemon.upstream.sniffed import head_of, is_json
+from maestro_daemon.upstream.sniffed import is_json
 
 _log: Final = structlog.get_logger(__name__)
 _CARRIED: Final = ("traceparent", "tracestate")
@@ -119,13 +118,12 @@ class TranslatedUpstream:
             yield event
 
     async def _records(self, answer: Answer) -> AsyncGenerator[tuple[str, Any], None]:
-        head = await head_of(answer)
-        if is_json(answer, head):
-            yield "", self._parsed(await self._http.read(answer, head))
+        if await is_json(answer):
+            yield "", self._parsed(await self._http.read(answer))
             return
         decoder = sse.Decoder()
         try:
-            async for read in Reads(answer.content, head):
+            async for read in answer.body:
                 for name, data in decoder.feed(read):
                     if data == _DONE:
                         return

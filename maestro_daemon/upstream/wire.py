@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Final
+from functools import cached_property, partial
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -21,11 +21,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from maestro_daemon.upstream.answer import Answer, cut_if_unsent
+from maestro_daemon.upstream.incoming import Incoming
 from maestro_daemon.upstream.silence import Silence
 
 _MOST_ADDRESSES: Final = 64
-_READ_BUFFER: Final = 64 * 1024
-_LONGEST_LINE: Final = 64 * 1024
 _JOINED_UP_TO: Final = 128 * 1024  # bytes; to copy so many costs less than to write twice
 _NO_TIMER: Final = TimerNoop()
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding", "content-type"})
@@ -97,6 +96,9 @@ class Wire:
         proxy: URL | None,
     ) -> None:
         self._session = session
+        made: partial[Any] = partial(Incoming, loop)
+        if session.connector is not None:
+            session.connector._factory = made
         self._loop = loop
         self._headers = headers
         self._timeout = timeout
@@ -134,16 +136,9 @@ class Wire:
             raise aiohttp.ConnectionTimeoutError(f"no connection to {address.url.host}") from error
         try:
             protocol = connection.protocol
-            if protocol is None or protocol.transport is None:
+            if not isinstance(protocol, Incoming) or protocol.transport is None:
                 raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(
-                timer=_NO_TIMER,
-                read_until_eof=True,
-                auto_decompress=True,
-                read_bufsize=_READ_BUFFER,
-                max_line_size=_LONGEST_LINE,
-                max_field_size=_LONGEST_LINE,
-            )
+            protocol.expect()
             if request.proxy is not None and not request.is_ssl():
                 # The connector has put it there as it connected.
                 head = _with_proxy_credentials(head, request)

@@ -373,7 +373,7 @@ async def test_leaving_the_block_early_closes_the_connection(upstream: FakeUpstr
     upstream.play(Stream(b"data: 1\n\n", STALL))
     async with http(upstream.url) as asked:
         async with asked.request("POST", "/responses", body=b"{}") as got:
-            assert await got.content.readany()
+            assert await got.body.readany()
         assert await upstream.left.get()
 
 

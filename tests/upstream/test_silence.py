@@ -33,14 +33,14 @@ async def test_the_time_for_the_headers_does_not_hold_for_the_body(silences: lis
             async with upstream.request("POST", "/responses", body=b"{}") as answer:
                 (silence,) = silences
                 began = silence._heard_at
-                assert await answer.content.readany() == b"{"
+                assert await answer.body.readany() == b"{"
                 silence.look(began + 1)
                 silence.look(began + FIRST_BYTE * 2)
                 assert not silence.fell
                 silence.look(began + 1 + IDLE)
                 assert silence.fell
                 with pytest.raises(aiohttp.ClientError):
-                    await answer.content.readany()
+                    await answer.body.readany()
         finally:
             await upstream.aclose()
 

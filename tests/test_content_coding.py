@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestro_daemon.content_coding import PIECE, CodingInvalid, codings, decoders
 from maestro_daemon.errors import RequestInvalid
-from maestro_daemon.server.content_coding import PIECE, CodingInvalid, codings, decoders
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -1,9 +1,8 @@
-"""What has come of an HTTP body, taken out of aiohttp's buffer at one go.
+"""What has come of a request's body, taken out of aiohttp's buffer at one go.
 
-aiohttp takes it out a chunk at a time, and after each asks the connection to read on and its parser whether
-it has anything left. Servers send a chunk for each event, so that this costs more than passing the events
-on; and unless reading was paused there is nothing to ask for. That needs to know how aiohttp keeps a body:
-this is the one place that does.
+aiohttp takes it out a read at a time, and after each asks the connection to read on and its parser whether it
+has anything left; unless reading was paused there is nothing to ask for. That needs to know how aiohttp keeps
+a body: this is the one place that does.
 """
 
 from __future__ import annotations

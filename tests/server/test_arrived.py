@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from maestro_daemon.arrived import arrived
+from maestro_daemon.server.arrived import arrived
 
 BIG = b"x" * 3_000_000
 
