@@ -82,18 +82,15 @@ class DeltaRun:
         """What stands behind the place of each; None unless each has this place, and the next number."""
         before, behind = self._before, self._behind
         count = len(payloads)
-        digits = len(b"%d" % number)
-        longer = 10**digits - number  # from the payload at this index on numbers have a digit more
-        end = len(before) + digits + len(behind)
-        if longer >= count:
-            heads = [payload[:end] for payload in payloads]
-            tails = [payload[end:] for payload in payloads]
-        elif number + count <= 10 ** (digits + 1):
-            short, long = payloads[:longer], payloads[longer:]
-            heads = [payload[:end] for payload in short] + [payload[: end + 1] for payload in long]
-            tails = [payload[end:] for payload in short] + [payload[end + 1 :] for payload in long]
-        else:
-            return None
+        heads: list[bytes] = []
+        tails: list[bytes] = []
+        while len(tails) < count:
+            # Up to the next power of ten all heads have the same length.
+            digits = len(b"%d" % (number + len(tails)))
+            same = payloads[len(tails) : 10**digits - number]
+            end = len(before) + digits + len(behind)
+            heads += [payload[:end] for payload in same]
+            tails += [payload[end:] for payload in same]
         # Compared at one go: a comparison for each takes three times as long.
         numbers = orjson.dumps(list(range(number, number + count)))[1:-1]
         expected = before + numbers.replace(b",", behind + before) + behind

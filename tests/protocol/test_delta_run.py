@@ -103,6 +103,19 @@ def test_plain_deltas_are_taken_together() -> None:
     assert texts == ["a", "é\n", "c", "d"]
 
 
+@pytest.mark.parametrize("count", [1, 5, 6, 96, 1200])
+@pytest.mark.parametrize("place", [None, 0, -1])
+def test_numbers_may_get_longer_within_a_burst_and_have_to_be_the_next(count: int, place: int | None) -> None:
+    begun = DeltaRun.after(deltas(b'"x"}')[0], 5, texts := [], 1 << 20)
+    assert begun is not None
+    payloads = deltas(*[b'"a"}'] * count)
+    if place is not None:
+        number = b'"sequence_number":%d,' % (5 + place % count)
+        payloads[place] = payloads[place].replace(number, number.replace(b":", b":9"))
+    assert begun.takes_all(payloads, 5) is (place is None)
+    assert texts == (["a"] * count if place is None else [])
+
+
 def test_a_burst_that_outgrows_the_room_is_not_taken() -> None:
     begun = DeltaRun.after(deltas(b'"x"}')[0], 5, texts := [], 200)
     assert begun is not None
