@@ -1,9 +1,9 @@
 """What the daemon costs, against a bare pass-through proxy in the same run: ``make bench``.
 
 One fake upstream, one daemon, one bare proxy (`bare_proxy.py`), one load at a time, in turns: daemon, proxy,
-proxy, daemon … Ratios are what counts; absolute figures belong to the machine. The table shows the median
-over the rounds, and between which values the ratio of a single round lay. Nothing is asserted: a busy
-machine measures badly.
+proxy, daemon … Ratios are what counts; absolute figures belong to the machine. The table shows medians over
+the rounds, and between which values the ratio of a single round lay. Turns are short and many, since the speed
+of a shared machine changes within seconds. Nothing is asserted: a busy machine measures badly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Row:
 
 
 def compared(scenario: Scenario) -> Row:
-    """The daemon's and the proxy's medians over the rounds, and their ratio."""
+    """The daemon's and the proxy's medians over the rounds, and that of their ratios."""
 
     def figure(sample: Sample) -> float:
         return sample.rate if scenario.by_rate else sample.cost
@@ -48,7 +48,7 @@ def compared(scenario: Scenario) -> Row:
     daemon = [figure(sample) for sample in scenario.daemon]
     bare = [figure(sample) for sample in scenario.bare]
     rounds = [ours / theirs for ours, theirs in zip(daemon, bare, strict=True)]
-    ratio = statistics.median(daemon) / statistics.median(bare)
+    ratio = statistics.median(rounds)
     return Row(
         scenario.key,
         scenario.title,
@@ -110,11 +110,11 @@ async def measure(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Run everything; returns the table. Raises `NotServing` and `WrongAnswer`."""
     wanted = set(options.only or options.keys)
     chosen = [scenario for scenario in scenarios(quick=options.quick) if scenario.key in wanted]
-    rounds = 2 if options.quick else 4
+    rounds = 6 if options.quick else 10
     upstream = await start_upstream(folder)
     servers = [upstream]
     try:
-        start = None if options.profile else await start_row(folder, upstream, rounds)
+        start = None if options.profile else await start_row(folder, upstream, 2 if options.quick else 4)
         bare = await start_bare_proxy(folder, upstream)
         servers.append(bare)
         daemon = await start_daemon(folder, upstream, options.profile)
@@ -167,7 +167,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         prog="overhead.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(keys=keys)
-    parser.add_argument("--quick", action="store_true", help="two short rounds instead of four long ones")
+    parser.add_argument("--quick", action="store_true", help="six short rounds instead of ten longer ones")
     parser.add_argument("--only", nargs="+", choices=keys, metavar="KEY", help="only " + ", ".join(keys))
     parser.add_argument(
         "--profile",

@@ -61,7 +61,7 @@ class Scenario:
 
 def scenarios(*, quick: bool) -> list[Scenario]:
     """Every scenario, in the order of the table; `quick` ones take about a third of the time."""
-    return [_json(1.0 if quick else 3.0), *_streams(quick=quick)]
+    return [_json(0.4 if quick else 1.2), *_streams(quick=quick)]
 
 
 def _json(seconds: float) -> Scenario:
@@ -84,7 +84,7 @@ def _json(seconds: float) -> Scenario:
 
 
 def _streams(*, quick: bool) -> list[Scenario]:
-    seconds = 1.0 if quick else 3.0
+    seconds = 0.4 if quick else 1.2
     ticks = 100 if quick else 300
 
     def load(body: bytes, clients: int, deltas: int, *, again_for: float = 0.0) -> Load:
