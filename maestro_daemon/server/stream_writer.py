@@ -48,6 +48,7 @@ class StreamWriter:
         self._ticker = ticker
         self._loop = loop
         self._out: HttpWriter | None = None
+        self._bare = False  # nothing but chunks is left to be written
         self._frames: list[bytes] = []
         self._waiting = True  # the next frame calls for no flush: one is due, or something else will do it
         self._drain: asyncio.Task[None] | None = None
@@ -125,15 +126,20 @@ class StreamWriter:
             return
         joined = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
-        try:
-            # Without `drain` it never waits, so that its first step is its last.
-            self._out.write(joined, drain=False).send(None)
-        except StopIteration:
-            pass
-        except (ConnectionError, RuntimeError):
-            # The connection went away between two writes; the handler is cancelled by the server.
-            self._drop()
-            return
+        transport = self._transport
+        if self._bare and joined and transport is not None and not transport.is_closing():
+            transport.write(b"%x\r\n%b\r\n" % (len(joined), joined))
+        else:
+            try:
+                # Without `drain` it never waits, so that its first step is its last.
+                self._out.write(joined, drain=False).send(None)
+            except StopIteration:
+                # The head went with it. What follows are chunks, which are written as fast here.
+                self._bare = self._out.chunked
+            except (ConnectionError, RuntimeError):
+                # The connection went away between two writes; the handler is cancelled by the server.
+                self._drop()
+                return
         self.pending -= len(joined)
         self.last_sent = self._loop.time()
         if self._transport is not None and self._transport.get_write_buffer_size() > _MOST_UNSENT:

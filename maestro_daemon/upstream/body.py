@@ -134,7 +134,7 @@ class Body:
         return self
 
     async def __anext__(self) -> bytes:
-        data = self.arrived() or await self.readany()
+        data = await self.readany()
         if not data:
             raise StopAsyncIteration
         return data

@@ -26,7 +26,8 @@ class Wire:
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
-        self.transport = self
+        self.chunked = False
+        self.transport: Any = self
 
     async def prepare(self, request: Any) -> Wire:
         assert request is self
@@ -326,3 +327,54 @@ async def test_what_is_sent_puts_the_next_keepalive_off() -> None:
         clock.advance(16)
         assert calls == [1115.5]  # the first look after 15 seconds of silence
         ticker.discard(keepalive)
+
+
+class Below:
+    """The transport of a chunked answer, beside its writer."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closing = False
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_behind_the_head_each_write_is_one_chunk() -> None:
+    wire, below = Wire(), Below()
+    wire.chunked, wire.transport = True, below
+    async with writer(wire) as out:
+        out.send_raw(b"first")
+        await turns()
+        out.send_raw(b"a" * 10)
+        out.send_raw(b"b" * 7)
+        await turns()
+        out.send_raw(b"")
+        await turns()
+        out.send_raw(b"last")
+    assert wire.writes == [b"first", b"", b"last"]
+    assert below.writes == [b"11\r\n" + b"a" * 10 + b"b" * 7 + b"\r\n"]
+
+
+async def test_a_chunk_for_a_client_that_is_gone_drops_it() -> None:
+    wire, below = Wire(), Below()
+    wire.chunked, wire.transport = True, below
+    async with writer(wire) as out:
+        out.send_raw(b"first")
+        await turns()
+        below.closing, wire.failure = True, ConnectionResetError()
+        out.send_raw(b"second")
+        await turns()
+        assert below.aborted
+        wire.failure = None
+    assert below.writes == []
