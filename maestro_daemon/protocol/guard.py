@@ -226,6 +226,8 @@ class Guard:
         if type in (_ADDED, ITEM_DONE):
             if not isinstance(item, dict):
                 return None
+            if json.holds_long_integer(payload):
+                item = read(payload)["item"]
             note = items.added if type == _ADDED else items.done
             id = note(index, item, size)
             return None if item.get("id") == id else id

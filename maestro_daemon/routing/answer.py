@@ -58,7 +58,9 @@ def with_previous(completed: Completed, previous: str | None) -> Completed:
     """The answer with the id of the response that it continues, as the client knows it."""
     if previous is None or completed.response.get("previous_response_id") == previous:
         return completed
-    response = {**completed.response, "previous_response_id": previous}
+    # What is written anew must have every digit.
+    exact = json.loads(completed.body) if json.holds_long_integer(completed.body) else completed.response
+    response = {**exact, "previous_response_id": previous}
     return Completed(json.dumps(response), response, completed.headers)
 
 

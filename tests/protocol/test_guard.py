@@ -483,6 +483,17 @@ def test_large_integers_survive_every_rewriting() -> None:
         assert sent[-1]["response"]["tools"][0]["maximum"] == large
 
 
+def test_large_integers_of_an_item_survive_where_its_stream_alone_tells_of_it() -> None:
+    large = [2**64, -(2**63) - 1, 10**30]
+    item = {"id": "x_1", "type": "x_item", "large": large}
+    added = {"type": "response.output_item.added", "output_index": 0, "item": item}
+    done = {**added, "type": "response.output_item.done"}
+    empty = {"type": "response.completed", "response": native.response(status="completed", output=[])}
+    for events in ([added, done, empty], [added, done], [added]):
+        final = payloads(passed(named(event) for event in events))[-1]["response"]
+        assert final["output"][0]["large"] == large
+
+
 def test_unknown_events_pass_within_the_answer_and_commit_it() -> None:
     unknown = {"type": "response.something.new", "sequence_number": 2, "nested": {"sequence_number": 9}}
     foreign = {"type": "codex.rate_limits", "sequence_number": 3, "limits": [1, None]}

@@ -198,6 +198,17 @@ async def test_an_answer_may_be_a_dict_bytes_or_a_reply(reply: Any) -> None:
         assert completed.headers == reply.headers
 
 
+async def test_large_integers_of_an_answer_survive_the_id_of_what_it_continues() -> None:
+    large = [2**64, -(2**63) - 1, 10**30]
+    answer = {**ANSWER, "previous_response_id": "resp_theirs", "metadata": {"large": large}}
+    bench = Bench(Scripted(reply=json.dumps(answer).encode()))
+    body = {**bench.request.body, "previous_response_id": "resp_before_restart"}
+    request = ResponseRequest(body=body, model="r", asked_model="r")
+    completed = await bench.router.complete(request, bench.progress)
+    told = {**answer, "previous_response_id": "resp_before_restart"}
+    assert json.loads(completed.body) == completed.response == told
+
+
 async def test_an_incomplete_answer_is_an_answer() -> None:
     answer = native.response(status="incomplete", incomplete_details={"reason": "content_filter"})
     bench = Bench(Scripted(reply=answer))
