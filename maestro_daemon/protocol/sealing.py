@@ -247,7 +247,9 @@ def _places(item: Any) -> Iterator[dict[str, Any]]:
         return
     if _is_place(item):
         yield item
-    if item.get("type") not in PARTS_IN_CLEAR:
+    kind = item.get("type")
+    # An upstream may have put anything there, which need not be hashable.
+    if isinstance(kind, dict | list) or kind not in PARTS_IN_CLEAR:
         for field in PARTS:
             parts = item.get(field)
             if isinstance(parts, list):

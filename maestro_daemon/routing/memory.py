@@ -51,14 +51,18 @@ class Memory:
         self._forget()
 
     def remember(self, client: str, response_id: str, origin: Origin, output: Iterable[Any]) -> None:
-        """Keep who made `response_id`, and its output items (dicts with an ``id``)."""
+        """Keep who made `response_id`, and its output items: dicts with an ``id``, their ``type`` a name."""
         key = (client, response_id)
         self._origins[key] = origin
         self._origins.move_to_end(key)
         if len(self._origins) > self._most_responses:
             self._origins.popitem(last=False)
         for item in output:
-            if isinstance(item, dict) and isinstance(item.get("id"), str):
+            if (
+                isinstance(item, dict)
+                and isinstance(item.get("id"), str)
+                and isinstance(item.get("type", ""), str)
+            ):
                 self._keep(client, item, origin)
 
     def origin(self, client: str, response_id: str) -> Origin | None:

@@ -101,6 +101,22 @@ def test_an_upstream_that_changes_ids_or_lacks_items_in_the_end_is_marked_alike(
     assert ciphertexts(output) == [MARK + each for each in minted]
 
 
+@pytest.mark.parametrize("type", [["x"], {"a": 1}, 7], ids=repr)
+@pytest.mark.parametrize(
+    "holds",
+    [{"encrypted_content": "gAAA"}, {"output": [{"type": "y", "encrypted_content": "gAAA"}]}],
+    ids=["item", "part"],
+)
+def test_an_item_whose_type_is_no_name_is_marked_as_any_unknown_one(type: Any, holds: Event) -> None:
+    item = {"id": "it_1", "type": type, **holds}
+    added = named({"type": "response.output_item.added", "output_index": 0, "item": item})
+    sealing = Seal(ACCOUNT)
+    sent = passed([sealing.event(event) for event in (added, done(item), completed(item))])
+    assert ciphertexts([json.loads(event.payload) for event in sent]) == [f"{MARK}gAAA"] * 3
+    body, parsed = Seal(ACCOUNT).answer(compact({"output": [item]}), {"output": [item]})
+    assert ciphertexts(json.loads(body)) == ciphertexts(parsed) == [f"{MARK}gAAA"]
+
+
 def test_an_answer_that_came_as_a_terminal_event_alone_is_marked() -> None:
     whole = completed(thought("gAAA", id="rs_upstream", status="completed"), native.message("Hi"))
     output = check_stream(passed([Seal(ACCOUNT).event(whole)]))["output"]

@@ -27,6 +27,14 @@ def test_a_response_and_its_items_are_found_by_their_client_alone() -> None:
     assert memory.item("alice", "msg_2") is None
 
 
+def test_an_item_whose_type_is_no_name_is_not_kept_as_nobody_could_be_sent_it() -> None:
+    memory = Memory()
+    odd = [{**item(f"it_{number}"), "type": type} for number, type in enumerate((["x"], {"a": 1}, 7))]
+    memory.remember("", "resp_1", OPENAI, [*odd, {"id": "it_untyped", "role": "assistant"}])
+    assert [memory.item("", f"it_{number}") for number in range(3)] == [None] * 3
+    assert memory.item("", "it_untyped") is not None
+
+
 def test_the_least_recently_used_response_goes_first() -> None:
     memory = Memory(responses=3)
     for number in range(3):
