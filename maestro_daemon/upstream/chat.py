@@ -27,7 +27,7 @@ from maestro_daemon.protocol.translatable import check_translated
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
 from maestro_daemon.upstream.answer import Answer
-from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.sniffed import is_json
 
 _log: Final = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class ChatUpstream:
         ) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
-            yield Accepted(lower_case(answer.headers))
+            yield Accepted(self._http.heard(answer))
             finished = False
             try:
                 async with aclosing(self._chunks(answer)) as chunks:

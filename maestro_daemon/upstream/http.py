@@ -40,15 +40,16 @@ _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
 _TURNS_UNTIL_TOLD: Final = 3  # of the loop, until a reader knows of an abort, TLS in between
 _CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
+_MASK: Final = "***"
 _SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
 
 
-def _credentials(headers: Mapping[str, str]) -> tuple[bytes, ...]:
+def _credentials(headers: Mapping[str, str]) -> tuple[str, ...]:
     """What stands in `headers` and may stand nowhere else: some servers repeat the key that they refuse."""
     shown = (
         value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _CREDENTIAL_HEADERS
     )
-    return tuple(each.encode() for each in shown if len(each) >= _SHORTEST_CREDENTIAL)
+    return tuple(each for each in shown if len(each) >= _SHORTEST_CREDENTIAL)
 
 
 class HttpUpstream:
@@ -241,6 +242,15 @@ class HttpUpstream:
         finally:
             self.release(answer)
 
+    def heard(self, answer: Answer) -> dict[str, str]:
+        """The headers of `answer` by lower-case name, without the credentials that the upstream was shown."""
+        headers = lower_case(answer.headers)
+        said = "\n".join(headers.values())  # searched once: some of them go on to the client
+        for credential in self._credentials:
+            if credential in said:
+                headers = {name: value.replace(credential, _MASK) for name, value in headers.items()}
+        return headers
+
     async def finish(self, answer: Answer) -> None:
         """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
 
@@ -270,7 +280,7 @@ class HttpUpstream:
     def masked(self, said: bytes) -> bytes:
         """What the upstream says of a failure, without the credentials that it was shown."""
         for credential in self._credentials:
-            said = said.replace(credential, b"***")
+            said = said.replace(credential.encode("utf-8", "surrogateescape"), _MASK.encode())
         return said
 
     def silence(self) -> Silence:
@@ -291,11 +301,7 @@ class HttpUpstream:
                 status=answer.status,
             )
         body = self.masked(body)
-        headers = lower_case(answer.headers)
-        for name, value in headers.items():
-            raw = value.encode("utf-8", "surrogateescape")
-            headers[name] = self.masked(raw).decode("utf-8", "surrogateescape")
-        refusal = error_body.refusal(answer.status, body, provider=self.provider, headers=headers)
+        refusal = error_body.refusal(answer.status, body, provider=self.provider, headers=self.heard(answer))
         refusal.body = body
         return refusal
 

@@ -16,7 +16,7 @@ from maestro_daemon.protocol.placing import Placing
 from maestro_daemon.protocol.unsealed_input import unsealed
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.request import ResponseRequest
-from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.sniffed import is_json
 
 CARRIED: Final = (
@@ -64,7 +64,7 @@ class ResponsesUpstream:
             body = await self._http.read(answer)
             if _FAILED in body or _OUTPUT not in body:
                 body = self._http.masked(body)  # as with the events that tell of failures
-            return Reply(body, lower_case(answer.headers))
+            return Reply(body, self._http.heard(answer))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The upstream's events, payloads byte for byte, up to its terminal event or its end.
@@ -80,10 +80,10 @@ class ResponsesUpstream:
             if answer.content_type == "application/json":
                 # It does not stream: the whole answer is its only event.
                 whole = self._whole(await self._http.read(answer))
-                yield Accepted(lower_case(answer.headers))
+                yield Accepted(self._http.heard(answer))
                 yield whole
                 return
-            yield Accepted(lower_case(answer.headers))
+            yield Accepted(self._http.heard(answer))
             if await is_json(answer):
                 yield self._whole(await self._http.read(answer))
                 return

@@ -18,7 +18,7 @@ from maestro_daemon.protocol.collect import collect
 from maestro_daemon.protocol.retelling import Retelling
 from maestro_daemon.providers.provider import Reply
 from maestro_daemon.upstream.answer import Answer
-from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream.http import HttpUpstream
 from maestro_daemon.upstream.sniffed import is_json
 
 _log: Final = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ class TranslatedUpstream:
         async with http.request("POST", path, body=json.dumps(dict(body)), headers=sent) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{http.provider} answered with a page of HTML.")
-            heard = lower_case(answer.headers)
+            heard = http.heard(answer)
             yield Accepted(self._answer_headers(heard) if self._answer_headers is not None else heard)
             finished = False
             try:

@@ -84,14 +84,16 @@ async def test_the_json_answer_is_the_fold_of_the_stream(upstream: FakeUpstream)
 
 
 async def test_the_json_answer_bears_the_headers_that_the_stream_would(upstream: FakeUpstream) -> None:
-    upstream.play(Stream(*HELLO, headers={"x-ratelimit-remaining-requests": "7"}))
-    async with chat_at(upstream.url) as asked:
+    given = {"x-ratelimit-remaining-requests": "7", "x-ratelimit-key": "Bearer hidden-key-1"}
+    upstream.play(Stream(*HELLO, headers=given))
+    async with chat_at(upstream.url, headers={"Authorization": "Bearer hidden-key-1"}) as asked:
         reply = await asked.complete(wanted(), ChatDialect())
         async with aclosing(asked.stream(wanted(), ChatDialect())) as events:
             accepted = await anext(events)
     assert isinstance(accepted, Accepted)
     for headers in (reply.headers, accepted.headers):
         assert headers["x-ratelimit-remaining-requests"] == "7"
+        assert headers["x-ratelimit-key"] == "Bearer ***"
 
 
 @pytest.mark.parametrize("size", [1, 5, 40])

@@ -316,6 +316,21 @@ async def test_a_json_answer_is_given_as_the_bytes_that_came(upstream: FakeUpstr
     assert reply.headers["content-type"].startswith("application/json")
 
 
+async def test_a_key_that_the_upstream_repeats_in_its_headers_goes_no_further(upstream: FakeUpstream) -> None:
+    echo = {"x-ratelimit-key": "Bearer hidden-key-1"}
+    asked_with = {"headers": {"Authorization": "Bearer hidden-key-1"}}
+    async with native_at(upstream.url, **asked_with) as asked:
+        upstream.play(Reply(ANSWER, headers=echo))
+        heard = [(await asked.complete(wanted())).headers]
+        for answer in (Reply(ANSWER, headers=echo), Stream(*native.text("Hi"), headers=echo)):
+            upstream.play(answer)
+            async with aclosing(asked.stream(wanted())) as events:
+                accepted = await anext(events)
+                assert isinstance(accepted, Accepted)
+                heard.append(accepted.headers)
+    assert [headers["x-ratelimit-key"] for headers in heard] == ["Bearer ***"] * 3
+
+
 async def test_only_headers_that_may_cross_go_along(upstream: FakeUpstream) -> None:
     upstream.play(Reply(ANSWER))
     headers = {

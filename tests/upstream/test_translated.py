@@ -119,7 +119,7 @@ async def test_one_json_body_is_one_record(upstream: FakeUpstream) -> None:
 async def test_the_fold_is_a_reply_with_the_upstreams_headers_under_other_names(
     upstream: FakeUpstream,
 ) -> None:
-    upstream.play(Stream(*HELLO, headers={"X-Left": "3"}))
+    upstream.play(Stream(*HELLO, headers={"X-Left": "3 for sk-secret-key"}))
 
     def renamed(headers: Mapping[str, str]) -> Mapping[str, str]:
         return {"x-ratelimit-remaining-requests": headers["x-left"]}
@@ -128,7 +128,7 @@ async def test_the_fold_is_a_reply_with_the_upstreams_headers_under_other_names(
         retelling = retell(wanted(), provider="words")
         reply = await folded(asked.stream(retelling, "/speak", {}, WordReader()))
     assert json.loads(reply.body)["status"] == "completed"
-    assert reply.headers == {"x-ratelimit-remaining-requests": "3"}
+    assert reply.headers == {"x-ratelimit-remaining-requests": "3 for ***"}
 
 
 async def test_only_headers_that_are_carried_go_along(upstream: FakeUpstream) -> None:
