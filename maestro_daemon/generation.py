@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -11,7 +11,7 @@ from maestro_daemon.config import Config
 from maestro_daemon.config.changes import is_same_provider
 from maestro_daemon.errors import MaestroError
 from maestro_daemon.providers.absent import AbsentProvider
-from maestro_daemon.providers.accounts import Accounts
+from maestro_daemon.providers.accounts import Accounts, LoginChanged
 from maestro_daemon.providers.catalog import Catalog
 from maestro_daemon.providers.provider import Provider
 from maestro_daemon.providers.registry import Registry
@@ -82,8 +82,8 @@ class Lasting:
 class Generation:
     """What is made from one `config`. Providers of the generation `before` go on where their tables do.
 
-    `made` names the providers that were made for this one. `logged_in` is called with a provider's name when
-    its login changed. Nothing runs yet, and nothing is to be closed here: see `Succession`.
+    `made` names the providers that were made for this one. `login_changed` is told of logins and logouts.
+    Nothing runs yet, and nothing is to be closed here: see `Succession`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Generation:
         lasting: Lasting,
         *,
         before: Generation | None = None,
-        logged_in: Callable[[str], Awaitable[None]],
+        login_changed: LoginChanged,
     ) -> None:
         self.config = config
         self.providers: dict[str, Provider] = {
@@ -160,7 +160,7 @@ class Generation:
         self.accounts = Accounts(
             self.providers,
             {name: provider.kind for name, provider in config.providers.items()},
-            changed=logged_in,
+            changed=login_changed,
         )
 
     @property

@@ -27,7 +27,7 @@ class Succession:
         self._lasting = lasting
         self.residents = Residents(conduct=lasting.registry.conduct)
         self._ending: set[asyncio.Task[None]] = set()
-        self.current = Generation(config, lasting, logged_in=self._logged_in)
+        self.current = Generation(config, lasting, login_changed=self._login_changed)
         self.door = Door(self.current.front)
 
     async def __aenter__(self) -> Self:
@@ -59,7 +59,7 @@ class Succession:
         If this is cancelled nothing has changed.
         """
         before = self.current
-        after = Generation(config, self._lasting, before=before, logged_in=self._logged_in)
+        after = Generation(config, self._lasting, before=before, login_changed=self._login_changed)
         self.residents.hold(after.providers, after.catalog)
         try:
             with contextlib.suppress(TimeoutError):
@@ -80,9 +80,11 @@ class Succession:
         ending.add_done_callback(self._ending.discard)
         return after
 
-    async def _logged_in(self, provider: str) -> None:
+    async def _login_changed(self, provider: str, logged_in: bool) -> None:
         self._lasting.health.heal(provider)
         if provider in self.current.providers:
+            if not logged_in:
+                self.current.catalog.forget(provider)
             await self.current.catalog.refresh(provider)
 
     async def _end(self, generation: Generation) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +14,12 @@ from maestro_daemon.plugin import (
     LoggedIn,
     LoginState,
     LoginStep,
+    Model,
+    ProviderUnavailable,
     Waiting,
     hookimpl,
 )
-from maestro_daemon.server.control_socket import follow
+from maestro_daemon.server.control_socket import follow, tell
 from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Stream, refusal
 from tests.support.house import NativeProvider, parse_stream
 from tests.support.reloaded import HELLO, WHOLE, is_closed
@@ -158,32 +160,63 @@ class Doorkeeper(NativeProvider):
     def __init__(self, name: str, base_url: str) -> None:
         super().__init__(name, base_url)
         self.may_go_on = asyncio.Event()
+        self.logged_out = False
+
+    async def models(self) -> Sequence[Model]:
+        if self.logged_out:
+            raise ProviderUnavailable("Log in first.")
+        return await super().models()
 
     async def login(self) -> AsyncGenerator[LoginStep, None]:
         yield Waiting(1.0)
         await self.may_go_on.wait()
+        self.logged_out = False
         yield LoggedIn("somebody")
 
     async def logout(self) -> str:
+        self.logged_out = True
         return "Forgotten."
 
     async def login_state(self) -> LoginState:
         return LoginState(False)
 
 
-async def test_a_login_under_way_keeps_its_provider_and_heals_the_one_that_took_its_place(
-    tmp_path: Path, upstream: FakeUpstream
-) -> None:
-    @hookimpl
-    def maestro_register_providers(register: Any) -> None:
-        register("doorkeeper", HttpOptions, lambda name, options: Doorkeeper(name, options.base_url))
+@hookimpl
+def _doorkeeper(register: Any) -> None:
+    register("doorkeeper", HttpOptions, lambda name, options: Doorkeeper(name, options.base_url))
 
-    upstream.play(refusal(401), WHOLE)
-    plugin = SimpleNamespace(maestro_register_providers=maestro_register_providers)
+
+DOORKEEPER = {"doorkeeper": SimpleNamespace(maestro_register_providers=_doorkeeper)}
+
+
+async def test_models_are_listed_from_a_login_to_its_logout(tmp_path: Path, upstream: FakeUpstream) -> None:
     text = SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
     socket = tmp_path / "control.sock"
     async with (
-        standing(tmp_path, text, plugins={"doorkeeper": plugin}) as daemon,
+        standing(tmp_path, text, plugins=DOORKEEPER) as daemon,
+        daemon.daemon.controlled(socket),
+    ):
+        one: Any = daemon.current.providers["one"]
+        one.may_go_on.set()
+
+        async def listed() -> list[str]:
+            return [model["id"] for model in (await daemon.get("/v1/models"))[1]["data"]]
+
+        assert await listed() == ["one/gpt-test"]
+        await asyncio.to_thread(tell, socket, "/logout", {"provider": "one"}, timeout=60.0)
+        assert await listed() == []
+        await asyncio.to_thread(list, follow(socket, "/login", {"provider": "one"}))
+        assert await listed() == ["one/gpt-test"]
+
+
+async def test_a_login_under_way_keeps_its_provider_and_heals_the_one_that_took_its_place(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    upstream.play(refusal(401), WHOLE)
+    text = SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
+    socket = tmp_path / "control.sock"
+    async with (
+        standing(tmp_path, text, plugins=DOORKEEPER) as daemon,
         daemon.daemon.controlled(socket),
     ):
         before: Any = daemon.current.providers["one"]

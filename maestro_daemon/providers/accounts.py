@@ -34,12 +34,15 @@ _STEPS: Final = {CodeShown: "code", Waiting: "waiting", LoggedIn: "done", LoginF
 _log: Final = structlog.get_logger(__name__)
 _Told = TypeVar("_Told")
 
+LoginChanged = Callable[[str, bool], Awaitable[None]]
+"""Takes a provider's name, and whether it is logged in now: False after a logout."""
+
 
 class Accounts:
     """The accounts behind `providers`; each method takes the fields of one question.
 
-    ``provider`` names one of them. `changed` is called with a provider's name after its login changed, and
-    waited for up to 10 s.
+    ``provider`` names one of them. `changed` is called after a login or a logout, and waited for up to
+    10 s.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Accounts:
         providers: Mapping[str, Provider],
         kinds: Mapping[str, str],
         *,
-        changed: Callable[[str], Awaitable[None]] | None = None,
+        changed: LoginChanged | None = None,
     ) -> None:
         self._providers = providers
         self._kinds = kinds
@@ -70,7 +73,7 @@ class Accounts:
                     last = step
                     if isinstance(step, LoggedIn):
                         _log.info("logged in", provider=name, account=step.account)
-                        await self._tell_change(name)
+                        await self._tell_change(name, True)
                     yield _step(step)
         except GeneratorExit:
             raise
@@ -90,7 +93,7 @@ class Accounts:
             raise self._lacking(name, "no login: what it needs stands in the configuration")
         message = await self._in_time(provider.logout())
         _log.info("logged out", provider=name)
-        await self._tell_change(name)
+        await self._tell_change(name, False)
         return {"provider": name, "message": message}
 
     async def states(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,11 +152,11 @@ class Accounts:
         async with asyncio.timeout(_PATIENCE):
             return await told
 
-    async def _tell_change(self, name: str) -> None:
+    async def _tell_change(self, name: str, logged_in: bool) -> None:
         if self._changed is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_FOR_CHANGE):
-                    await self._changed(name)
+                    await self._changed(name, logged_in)
 
     def _wanted(self, asked: Mapping[str, Any]) -> list[str]:
         return [self._named(asked)] if asked.get("provider") else list(self._providers)

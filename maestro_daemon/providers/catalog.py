@@ -1,4 +1,4 @@
-"""What every provider lists: read in the background, apart per provider, never forgotten by a failure."""
+"""What every provider lists: read in the background, apart per provider, kept when a reading fails."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ class Catalog:
         """
         names = list(self._shelves) if provider is None else [provider]
         await asyncio.gather(*(self._shelves[name].read() for name in names))
+
+    def forget(self, provider: str) -> None:
+        """Know no list of one provider, as before its first reading. Raises `KeyError` for unknown names."""
+        self._shelves[provider].forget()
 
     async def tried(self) -> None:
         """Wait until every provider was read once, with whatever success."""

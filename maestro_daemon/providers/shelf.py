@@ -1,4 +1,4 @@
-"""What one provider lists: read now and again, never forgotten by a failure."""
+"""What one provider lists: read now and again, never forgotten by a failure, but with its login."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ class Shelf:
         self._news = news
         self._failures = 0
         self._readings = 0
+        self._forgotten = 0
         self._reading = asyncio.Lock()
         self._asking: asyncio.Task[Sequence[Model] | BaseException] | None = None
         self._conduct = conduct
@@ -85,7 +86,7 @@ class Shelf:
             if self._readings != readings:
                 return
             try:
-                self.models = _sound(self._name, await self._asked())
+                self.models = await self._listed()
             except FAILURES as error:  # outsiders' code; one provider must not spoil the others
                 if ends_this_task(error):
                     raise
@@ -105,6 +106,18 @@ class Shelf:
             if not self.tried.is_set():
                 self.tried.set()
                 self._news.tell()
+
+    def forget(self) -> None:
+        """Know no list, not even by a reading that is under way: it was that of a login which is gone."""
+        self.models = None
+        self._forgotten += 1
+
+    async def _listed(self) -> tuple[Model, ...]:
+        while True:
+            forgotten = self._forgotten
+            models = _sound(self._name, await self._asked())
+            if forgotten == self._forgotten:
+                return models
 
     async def _asked(self) -> Sequence[Model]:
         """What `models` of the provider gives. Raises what that raises, and `TimeoutError`."""

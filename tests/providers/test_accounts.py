@@ -110,10 +110,10 @@ def test_the_abilities_are_seen_by_their_methods() -> None:
 
 
 async def test_the_steps_of_a_login_are_objects_and_its_change_is_told_before_the_last() -> None:
-    changes: list[str] = []
+    changes: list[tuple[str, bool]] = []
 
-    async def changed(name: str) -> None:
-        changes.append(name)
+    async def changed(name: str, logged_in: bool) -> None:
+        changes.append((name, logged_in))
 
     accounts = desk(Able(CODE, Waiting(5.0, "slow"), LoggedIn("octocat", "/p", "note")), changed=changed)
     assert await steps(accounts) == [
@@ -121,11 +121,11 @@ async def test_the_steps_of_a_login_are_objects_and_its_change_is_told_before_th
         {"step": "waiting", "seconds": 5.0, "problem": "slow"},
         {"step": "done", "account": "octocat", "kept": "/p", "note": "note"},
     ]
-    assert changes == ["able"]
+    assert changes == [("able", True)]
 
 
 async def test_news_that_nobody_takes_do_not_hold_a_login(monkeypatch) -> None:
-    async def changed(name: str) -> None:
+    async def changed(name: str, logged_in: bool) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(module, "_PATIENCE_FOR_CHANGE", 0.01)
@@ -191,14 +191,14 @@ async def test_without_any_provider_that_is_said() -> None:
 
 
 async def test_a_logout_is_told() -> None:
-    changes: list[str] = []
+    changes: list[tuple[str, bool]] = []
 
-    async def changed(name: str) -> None:
-        changes.append(name)
+    async def changed(name: str, logged_in: bool) -> None:
+        changes.append((name, logged_in))
 
     accounts = desk(Able(), changed=changed)
     assert await accounts.logout({"provider": "able"}) == {"provider": "able", "message": "gone"}
-    assert changes == ["able"]
+    assert changes == [("able", False)]
     with pytest.raises(RequestInvalid, match="has no login"):
         await accounts.logout({"provider": "plain"})
 

@@ -107,6 +107,29 @@ async def test_the_old_list_is_served_while_a_refresh_fails_and_the_failure_is_s
     assert one.failure("home") is None
 
 
+async def test_a_list_that_is_forgotten_is_unknown_until_it_is_read_again() -> None:
+    one = catalog(home=Lister([A], DOWN, [B]))
+    await one.refresh()
+    one.forget("home")
+    assert one.models("home") is None
+    await one.refresh()
+    assert one.models("home") is None
+    await one.refresh()
+    assert one.models("home") == (B,)
+
+
+async def test_what_was_being_read_while_the_list_was_forgotten_is_not_taken_for_it() -> None:
+    home = Lister([A], [B])
+    home.gate = asyncio.Event()
+    one = catalog(home=home)
+    reading = asyncio.create_task(one.refresh())
+    await home.called.wait()
+    one.forget("home")
+    home.gate.set()
+    await reading
+    assert one.models("home") == (B,)
+
+
 async def test_one_providers_failure_leaves_the_others_alone() -> None:
     one = catalog(a=Lister(RuntimeError("broken plugin")), b=Lister([B]))
     await one.refresh()
