@@ -15,6 +15,9 @@ import orjson
 
 from maestro_daemon.errors import RequestInvalid
 
+_DEEPEST = 1000
+"""Levels of nesting that are read and written: what an interpreter could manage differs with its version."""
+
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 0x20 for byte in range(256))
 _LONG_INTEGER = b"0" * 19
 _LONG_INTEGER_VALUE = re.compile(rb"(?:-[0-9]{19,}|(?:^|[:,\[\s])[0-9]{20,})(?:[\s,\]}]|$)")
@@ -53,6 +56,20 @@ def _paired(value: Any) -> Any:
     return value
 
 
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, list | tuple | dict)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise JSONInvalid("The JSON is nested too deeply.")
+
+
 def holds_long_integer(text: bytes) -> bool:
     """Whether an integer of more than 64 bits may stand in `text`; one inside a string can look like it."""
     if len(text) < len(_LONG_INTEGER):
@@ -73,6 +90,7 @@ def _loads_slowly(text: bytes, *, keep_surrogates: bool) -> Any:
         # Decoded here: the library would guess UTF-16, and let unpaired surrogates through as bytes.
         decoded = text.decode("utf-8-sig")
         value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=_finite)
+        _check_depth(value)
         if keep_surrogates or _ESCAPED_SURROGATE.search(text) is None:
             return value
         return _paired(value)
@@ -119,6 +137,7 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         pass
+    _check_depth(value)
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except RecursionError:
