@@ -16,8 +16,12 @@ _BOM: Final = b"\xef\xbb\xbf"
 _MOST_NAMES: Final = 256
 _LONGEST_NAME: Final = 128
 _LONGEST_SINGLE: Final = 4096
-_COMMON: Final = re.compile(rb"event: (.+)\ndata: (.*)\n\n")
-"""Nearly every record: one event line, one data line. A read of such alone is taken apart in one go."""
+_COMMON: Final = re.compile(rb"event: (\S+)\ndata: (.*)\n\n")
+"""Nearly every record: one event line, one data line. A read of such alone is taken apart in one go.
+
+A name ends at a space: data may say ``event:`` very often, and to look each time for the end of a name would
+take the square of its length.
+"""
 _EVENT: Final = b"event: "
 _DATA: Final = b"\ndata: "
 _DELTA: Final = b".delta" + _DATA

@@ -169,6 +169,13 @@ def test_an_unfinished_record_beyond_the_limit_is_refused(size: int, filler: byt
         [decoder.feed(text[start : start + size]) for start in range(0, len(text), size)]
 
 
+@pytest.mark.parametrize("before", [b"", b"event: a\nid: 1\n", b"event: a\ndata: 1\n\nevent: b c\n"])
+def test_data_that_names_events_very_often_is_read_as_fast_as_any(before: bytes) -> None:
+    # Quadratic work would take hours here.
+    data = b"event: " * 1_000_000
+    assert Decoder().feed(b"%bdata: %b\n\n" % (before, data))[-1][1] == data
+
+
 def test_names_are_not_kept_without_end() -> None:
     decoder = Decoder()
     for number in range(2000):
