@@ -32,6 +32,7 @@ class Body:
 
     Servers send a chunk of HTTP for each event; all that has come is read together. `add` takes the next
     piece, `came` counts the bytes that brought it, framing included, and `whole` says that its end came.
+    `unread` is how many of them came since something was read last.
     """
 
     __slots__ = (
@@ -42,10 +43,10 @@ class Body:
         "_loop",
         "_pieces",
         "_tap",
-        "_unread",
         "_waiter",
         "add",
         "came",
+        "unread",
         "whole",
     )
 
@@ -53,7 +54,6 @@ class Body:
         self._tap = tap
         self._loop = loop
         self._pieces: list[bytes] = []
-        self._unread = 0
         self._held = False
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -61,6 +61,7 @@ class Body:
         self._decoded: Iterator[bytes] | None = None
         self.add: Callable[[bytes], None] = self._pieces.append
         self.came = 0
+        self.unread = 0
         self.whole = False
 
     def decode(self, decoder: Decoder) -> None:
@@ -70,9 +71,9 @@ class Body:
     def heard(self, size: int) -> None:
         """A read of so many bytes was taken apart, and what it held was added."""
         self.came += size
+        self.unread += size
         if self._pieces:
-            self._unread += size
-            if self._unread > _MOST_UNREAD and not self._held:
+            if self.unread > _MOST_UNREAD and not self._held:
                 self._held = True
                 self._tap.hold()
             self._wake()
@@ -145,7 +146,7 @@ class Body:
             return None
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self._unread = 0
+        self.unread = 0
         if self._held:
             self._held = False
             self._tap.go_on()

@@ -316,10 +316,10 @@ class HttpUpstream:
 
 async def _ended(connector: aiohttp.BaseConnector) -> None:
     """End the connections that are in use: closed by the connector, their readers would wait for ever."""
-    transports = [transport for each in connector._acquired if (transport := each.transport) is not None]
-    for transport in transports:
-        transport.abort()
-    if transports:
+    ended = [each for each in connector._acquired if each.transport is not None]
+    for each in ended:
+        each.abort()
+    if ended:
         for _ in range(_TURNS_UNTIL_TOLD):
             await asyncio.sleep(0)
 

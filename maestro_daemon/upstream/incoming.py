@@ -19,14 +19,15 @@ from maestro_daemon.content_coding import codings, decoders
 from maestro_daemon.errors import RequestInvalid
 from maestro_daemon.upstream.body import Body
 
-_LONGEST_HEAD: Final = 128 * 1024
+_MOST_AROUND: Final = 128 * 1024
+"""Bytes of a head, of trailers or of a chunk's frame: llhttp keeps the line that it is in."""
 
 Head = tuple[int, CIMultiDictProxy[str]]
 """Status and headers."""
 
 
 class NotHttp(ValueError):
-    """What came is no HTTP, or its head does not end."""
+    """What came is no HTTP, or has no end of what is around its content."""
 
 
 class Incoming(ResponseHandler):
@@ -83,7 +84,8 @@ class Incoming(ResponseHandler):
         try:
             reader.feed_data(data)
         except HttpParserUpgrade:
-            body.end()  # the answer is that it would speak something else
+            self._should_close = True  # what comes behind the answer is something else
+            body.end()
         except HttpParserError as error:
             self._should_close = True
             if not body.whole:
@@ -93,17 +95,17 @@ class Incoming(ResponseHandler):
         body.heard(len(data))
         if body.whole:
             self._reader = None
-        elif self._head is None and body.came > _LONGEST_HEAD:
-            self._break(NotHttp(f"no head within {_LONGEST_HEAD} bytes"))
+        elif body.unread > _MOST_AROUND and not body.holds_any:
+            self._break(NotHttp(f"{_MOST_AROUND} bytes without content"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Nothing more comes."""
+        """Nothing more comes; where the house has cut the connection itself the transport is gone already."""
         if self._reader is not None:
             self._reader = None
             if self._head is None:
                 lost = ClientOSError(*exc.args) if isinstance(exc, OSError) else ServerDisconnectedError()
                 self._tell_no_head(lost)
-            elif exc is None and _ends_with_connection(self._head[1]):
+            elif exc is None and self.transport is not None and _ends_with_connection(self._head[1]):
                 self.body.end()
             else:
                 self.body.fail(ClientPayloadError("the connection was lost in the middle of the body"))
@@ -149,6 +151,8 @@ class Incoming(ResponseHandler):
     def on_message_complete(self) -> None:
         """The parser's: the answer is whole, or was only a word that one is to come."""
         if self._head is None:
+            if self.body.holds_any:
+                raise NotHttp("a word that an answer is to come has a body")
             self._fields = []
         else:
             self._should_close = not self._stays
@@ -182,5 +186,6 @@ class Incoming(ResponseHandler):
 
 def _ends_with_connection(headers: CIMultiDictProxy[str]) -> bool:
     """Whether nothing but the connection's end ends the body."""
-    is_chunked = "chunked" in headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+    codings = ",".join(headers.getall(hdrs.TRANSFER_ENCODING, ()))
+    is_chunked = codings.rpartition(",")[2].strip().lower() == "chunked"
     return hdrs.CONTENT_LENGTH not in headers and not is_chunked

@@ -42,7 +42,7 @@ class Silence:
         """As `Watched` says."""
         answer, protocol = self._answer, self._protocol
         transport = None if protocol is None else protocol.transport
-        if transport is None or (answer is not None and answer.body.whole):
+        if protocol is None or transport is None or (answer is not None and answer.body.whole):
             return  # there is no connection yet, or the answer is whole
         moved = transport.get_write_buffer_size() if answer is None else answer.body.came
         if moved != self._moved or (answer is not None and not transport.is_reading()):
@@ -51,4 +51,4 @@ class Silence:
             self._moved = moved
         elif now - self._heard_at >= self._patience:
             self.fell = True
-            transport.abort()
+            protocol.abort()

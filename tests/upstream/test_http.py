@@ -153,8 +153,13 @@ async def test_an_upstream_that_never_reads_the_request_has_an_end() -> None:
     assert isinstance(error, UpstreamUnreachable)
 
 
-async def test_silence_within_the_body_has_an_end() -> None:
-    script = [READ, STREAM_HEAD, chunks([b"{"], end=False), SILENCE]
+@pytest.mark.parametrize(
+    "begun",
+    [STREAM_HEAD + chunks([b"{"], end=False), b"HTTP/1.1 200 OK\r\n\r\n{}"],
+    ids=["chunked", "until close"],
+)
+async def test_silence_within_the_body_has_an_end(begun: bytes) -> None:
+    script = [READ, begun, SILENCE]
     async with raw_upstream(script) as raw, http(raw.url, idle_timeout=0.05) as upstream:
         error = await failure(upstream)
         assert await raw.left.get()
