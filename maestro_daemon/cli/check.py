@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,8 @@ def command(ctx: click.Context, config_path: Path | None, as_json: bool, log_lev
     """Check the configuration and print the effective plan of every route. Nothing is started.
 
     Everything that is wrong is said at once, a line each: file, line, column, key, and what to do. The
-    exit status is then 78. A route that can never fire is wrong, too.
+    exit status is then 78. A route that can never fire is wrong, too. Credentials of systemd's, which the
+    service alone can read, are taken on trust and named.
 
     \b
     Example:
@@ -47,23 +49,31 @@ def command(ctx: click.Context, config_path: Path | None, as_json: bool, log_lev
     from maestro_daemon.discovery import find
     from maestro_daemon.providers.registry import Registry
 
+    unread: list[str] = []
     with log(log_level):
         try:
-            config = load(config_path, Registry(), discover=lambda: asyncio.run(find(os.environ)).providers)
+            config = load(
+                config_path,
+                Registry(),
+                discover=lambda: asyncio.run(find(os.environ)).providers,
+                unread=unread,
+            )
         except ConfigInvalid as error:
             if not as_json:
                 raise
             screen.json({"valid": False, "faults": error.message.split("\n")})
             ctx.exit(EX_CONFIG)
+    unread = list(dict.fromkeys(unread))
     if as_json:
-        screen.json(_document(config))
+        screen.json(_document(config, unread))
     else:
-        _show(config)
+        _show(config, unread)
 
 
-def _document(config: Config) -> dict[str, Any]:
+def _document(config: Config, unread: Sequence[str]) -> dict[str, Any]:
     return {
         "valid": True,
+        "unread_credentials": unread,
         "config": str(config.source) if config.source else None,
         "url": base_url(config),
         "clients": list(config.clients),
@@ -93,11 +103,13 @@ def _document(config: Config) -> dict[str, Any]:
     }
 
 
-def _show(config: Config) -> None:
+def _show(config: Config, unread: Sequence[str]) -> None:
     from maestro_daemon.providers.state_directory import default_path
     from maestro_daemon.server.issued_keys import were_issued
 
     click.echo(f"{config.source}: right" if config.source else "no configuration file: serving what is found")
+    if unread:
+        click.echo(f"not looked at, since the service alone can read credentials: {', '.join(unread)}")
     click.echo(f"serves on {base_url(config)}")
     click.echo(reach_text(config, issued=were_issued(default_path())))
     if config.providers:

@@ -96,12 +96,15 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     discover: Discover | None = None,
+    unread: list[str] | None = None,
 ) -> Config:
     """Read and check the configuration, and load the plugins it wants into `registry`.
 
     `path` is what ``--config`` named; None searches (see `files.find`). `discover` is asked for provider
-    tables when the configuration has none. Raises `ConfigInvalid`: a line
-    ``file:line:column: key: what is wrong`` per fault, all faults at once.
+    tables when the configuration has none. With a list as `unread`, systemd's credentials are taken on trust
+    outside the service, and noted there (see `Sources`): such a `Config` is to be looked at only.
+
+    Raises `ConfigInvalid`: a line ``file:line:column: key: what is wrong`` per fault, all faults at once.
     """
     environ = os.environ if environ is None else environ
     source = files.find(path, environ)
@@ -112,7 +115,7 @@ def load(
         tables = _parse(text, source)
     # Read anew from elsewhere, the same path must be the same value.
     directory = source.absolute().parent if source is not None else Path()
-    reading = _Reading(tables, Sources(environ, private, directory), registry, default_path(environ))
+    reading = _Reading(tables, Sources(environ, private, directory, unread), registry, default_path(environ))
     config = reading.config(source, discover)
     refuse(reading.faults, source, text)
     return config

@@ -28,12 +28,14 @@ class Sources:
     """What the secrets and paths of one configuration are read from; given to pydantic as its context.
 
     `environ` is the process environment. `private` says that the TOML file can be read by its owner only,
-    so that secrets may stand in it. Relative paths start at `directory`.
+    so that secrets may stand in it. Relative paths start at `directory`. Where `unread` is a list,
+    credentials that only the service can read are taken on trust, and their names noted there.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     private: bool = True
     directory: Path = field(default_factory=Path)
+    unread: list[str] | None = None
 
 
 class Secret:
@@ -128,7 +130,7 @@ def read(written: Any, sources: Any = None) -> Secret:
         case {"file": str(name), **rest} if not rest:
             return _from_file(name, sources.directory)
         case {"credential": str(name), **rest} if not rest:
-            return _from_credential(name, sources.environ)
+            return _from_credential(name, sources)
     raise ValueError(f"must be one of {_FORMS}")
 
 
@@ -158,16 +160,20 @@ def _is_path(name: str, path: Path) -> bool:
     return ("/" in name or "." in name) and len(name) <= 64 and path.parent.is_dir() and "eyJ" not in name
 
 
-def _from_credential(name: str, environ: Mapping[str, str]) -> Secret:
+def _from_credential(name: str, sources: Sources) -> Secret:
     if not name or name in {".", ".."} or "/" in name or "\0" in name:
         raise ValueError("credential must be a plain name, as in systemd's LoadCredential=NAME:PATH")
-    directory = environ.get("CREDENTIALS_DIRECTORY")
+    shown = name if _SHOWABLE_CREDENTIAL.fullmatch(name) else None
+    source = f"the credential {shown or 'of that name'}"
+    directory = sources.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory and sources.unread is not None:
+        sources.unread.append(shown or "one whose name is not shown")
+        return Secret(f"unread credential {name}", source)  # equal for one name alone, as keys are compared
     if not directory:
         raise ValueError(
             "credentials come from systemd (LoadCredential= in the unit), "
             "and $CREDENTIALS_DIRECTORY is not set"
         )
-    source = f"the credential {name if _SHOWABLE_CREDENTIAL.fullmatch(name) else 'of that name'}"
     return _checked(_content(Path(directory, name), source), source)
 
 

@@ -148,6 +148,34 @@ def test_check_has_json(place: Place, run: Run) -> None:
     assert document["providers"]["home"] == {"kind": "local", "found": False}
 
 
+def test_check_takes_credentials_of_the_service_on_trust_and_names_them(place: Place, run: Run) -> None:
+    keys = "".join(
+        f'[clients.{client}]\nkey = {{ credential = "{key}" }}\n'
+        for client, key in (("alice", "alice"), ("bob", "hunter2hunter2"))
+    )
+    place.write('[providers.big]\nkind = "openai"\napi_key = { credential = "openai" }\n' + keys)
+    done = run("check")
+    assert done.exit_code == 0, done.output
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("not looked at"))
+    named = ["alice", "one whose name is not shown", "openai"]
+    assert line.endswith(f"the service alone can read credentials: {', '.join(named)}")
+    assert json.loads(run("check", "--json").stdout)["unread_credentials"] == named
+    place.write('[providers.big]\nkind = "openai"\napi_key = { credential = "../openai" }\n')
+    assert run("check").exit_code == 78
+    place.write(keys.replace("hunter2hunter2", "alice"))
+    assert "is the same key as that of client 'alice'" in run("check").stderr
+
+
+@pytest.mark.parametrize("command", [["serve"], ["models"]])
+def test_what_needs_a_credential_does_not_take_it_on_trust(
+    command: list[str], place: Place, run: Run
+) -> None:
+    place.write('[providers.big]\nkind = "openai"\napi_key = { credential = "openai" }\n')
+    done = run(*command)
+    assert done.exit_code == 78
+    assert "credentials come from systemd" in done.stderr
+
+
 def test_check_shows_how_long_each_target_may_take_and_when_it_is_left_alone(place: Place, run: Run) -> None:
     terms = 'hedge = true\nidle_timeout = "90s"\ntotal_timeout = "10m"\nmax_wait = "500ms"\nfallbacks'
     place.write(GOOD.replace("fallbacks", terms, 1) + '\n[breaker]\nfailures = 5\nlongest_cooldown = "1h"\n')
