@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maestro_daemon.plugin import Model
-from maestro_daemon.testing import Breach, bounded
+from maestro_daemon.testing import Breach, bounded, standstill
 from tests.testing.checks import run_check
 from tests.testing.right import InProcess, Right, RightOptions, plugin_of
 
@@ -65,8 +65,18 @@ def test_alarms_of_others_still_reach_them() -> None:
 
 def test_waiting_is_not_standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded, "_STANDSTILL", 0.1)
+    pump = standstill._Watch._pump
+    longer = asyncio.Event()
+    beats = iter(range(3 * standstill._LOOKS))
+
+    def counted(watch: standstill._Watch) -> None:
+        pump(watch)
+        if next(beats, None) is None:
+            longer.set()
+
+    monkeypatch.setattr(standstill._Watch, "_pump", counted)
 
     async def check() -> None:
-        await asyncio.sleep(0.3)
+        await longer.wait()
 
-    bounded.run(check(), 0.1)
+    bounded.run(check(), 0.5)
