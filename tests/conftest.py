@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from tests.support.environment import short_folder, shut_out
 from tests.support.fake_upstream import FakeUpstream, fake_upstream
+from tests.support.machine import hide_system_daemon
 from tests.support.reloaded import WHOLE
 
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -35,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.TemporaryDirectory(prefix="home-of-tests-")
     config.add_cleanup(home.cleanup)
     shut_out(os.environ, Path(home.name))
+    hide_system_daemon()
     os.umask(0o022)
     if config.option.basetemp is None and (short := short_folder()) is not None:
         config.add_cleanup(lambda: shutil.rmtree(short, ignore_errors=True))
