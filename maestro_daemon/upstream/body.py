@@ -14,6 +14,9 @@ from maestro_daemon.content_coding import CodingInvalid, Decoder
 _MOST_UNREAD: Final = 128 * 1024
 """Bytes that may lie here unread before the connection is read no further."""
 
+_MOST_AT_ONE_GO: Final = 1024 * 1024
+"""Decoded bytes after which the loop gets its turn: some milliseconds of work."""
+
 
 class Tap(Protocol):
     """What a body comes out of."""
@@ -36,6 +39,7 @@ class Body:
     """
 
     __slots__ = (
+        "_at_one_go",
         "_decoded",
         "_decoder",
         "_error",
@@ -59,6 +63,7 @@ class Body:
         self._error: Exception | None = None
         self._decoder: Decoder | None = None
         self._decoded: Iterator[bytes] | None = None
+        self._at_one_go = 0
         self.add: Callable[[bytes], None] = self._pieces.append
         self.came = 0
         self.unread = 0
@@ -109,6 +114,9 @@ class Body:
         Raises `aiohttp.ClientPayloadError` where it broke off.
         """
         while True:
+            if self._at_one_go >= _MOST_AT_ONE_GO:
+                self._at_one_go = 0
+                await asyncio.sleep(0)
             data = self.arrived()
             if data is not None:
                 return data
@@ -158,6 +166,7 @@ class Body:
             while True:
                 if self._decoded is not None:
                     for piece in self._decoded:
+                        self._at_one_go += len(piece)
                         return piece
                     self._decoded = None
                 taken = self._taken()

@@ -372,16 +372,27 @@ def test_an_upstream_that_compresses_though_it_was_not_asked_is_understood(
     run(test)
 
 
-def test_a_little_that_decodes_to_very_much_is_decoded_a_piece_at_a_time() -> None:
+def test_a_little_that_decodes_to_very_much_is_decoded_a_piece_at_a_time_and_others_get_their_turn() -> None:
     coded = gzip.compress(bytes(50_000_000))
 
     async def test(connection: Incoming) -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
         connection.data_received(
             HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(coded) + coded
         )
+        others = asyncio.create_task(other())
         sizes = [len(piece) async for piece in connection.body]
+        others.cancel()
         assert sum(sizes) == 50_000_000
         assert max(sizes) <= 64 * 1024
+        assert turns >= 40
 
     run(test)
 
