@@ -130,8 +130,9 @@ class ResponsesHandler:
             return await self._json(front, request, wanted, progress, outcome, visit)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
-            if not _has_begun(request) and self._is_ended_by_us(request):
-                outcome.error = DaemonStopping(_STOPPING)
+            cause = None if _has_begun(request) else self._taken_back(request)
+            if cause is not None:
+                outcome.error = cause
                 outcome.http_status = outcome.error.status
                 return error_response(outcome.error, headers=_house_headers(progress))
             _left(outcome)
@@ -246,9 +247,9 @@ class ResponsesHandler:
                     stream.broke(error)
                     guard.fail(error)
                 except asyncio.CancelledError:
-                    if not self._is_ended_by_us(request):
+                    outcome.error = self._taken_back(request)
+                    if outcome.error is None:
                         raise
-                    outcome.error = DaemonStopping(_STOPPING)
                     guard.fail(outcome.error)
                 except Exception as error:  # noqa: BLE001  (logged; the stream is ended well)
                     target = stream.target
@@ -281,14 +282,20 @@ class ResponsesHandler:
             reason=outcome.error.message[:500] if outcome.error is not None else None,
         )
 
-    def _is_ended_by_us(self, request: web.Request) -> bool:
-        """Whether a cancellation is `end_streams` and not the client's leaving; if so it is taken back."""
+    def _taken_back(self, request: web.Request) -> MaestroError | None:
+        """Why the request was cancelled although its client waits; that is taken back then. None if it left.
+
+        Nobody but `end_streams` cancels a request whose connection stands; code of a plugin's may.
+        """
         transport = request.transport
         task = asyncio.current_task(self._loop)
-        if not self._ending or transport is None or transport.is_closing() or task is None:
-            return False
+        if transport is None or transport.is_closing() or task is None:
+            return None
         task.uncancel()
-        return True
+        if self._ending:
+            return DaemonStopping(_STOPPING)
+        _log.error("request cancelled from within: a plugin's code did", request_id=request_id_of(request))
+        return _internal(None)
 
 
 def _has_begun(request: web.Request) -> bool:
@@ -302,7 +309,7 @@ def _left(outcome: Outcome) -> None:
         outcome.http_status = 499
 
 
-def _internal(cause: Exception) -> InternalError:
+def _internal(cause: Exception | None) -> InternalError:
     error = InternalError("Something went wrong inside the gateway; its log has the details.")
     error.__cause__ = cause
     return error

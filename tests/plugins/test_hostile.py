@@ -110,6 +110,23 @@ def test_after_it_the_stream_ends_with_one_terminal_event(
     assert f"h0/{model}" in told
 
 
+@pytest.mark.parametrize("model", ["cancels its request", "cancels midway"])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+def test_a_request_that_its_plugin_cancels_ends_as_well_as_any(
+    served: tuple[Place, Daemon, str], model: str, stream: bool
+) -> None:
+    status, body = asked(served[2], f"h0/{model}", stream=stream)
+    if stream and model == "cancels midway":
+        assert status == 200
+        events = parse_stream(body)
+        assert events[-1]["type"] == "response.failed"
+        assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Hello."
+    else:
+        assert status == 500
+        assert "Something went wrong inside the gateway" in json.loads(body)["error"]["message"]
+    assert asked(served[2], "p/parrot-1", stream=stream)[0] == 200
+
+
 @pytest.mark.parametrize("model", ["never ends", "ignores its end", "refuses to close"])
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 def test_an_answer_that_never_ends_holds_up_only_who_waits_for_it(

@@ -79,6 +79,9 @@ class HostileProvider:
                 sys.exit(4)
             case "cancels itself":
                 raise asyncio.CancelledError
+            case "cancels its request":
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
             case "yields no event":
                 yield {"type": "response.created"}
             case "yields nothing":
@@ -90,6 +93,9 @@ class HostileProvider:
         match request.model:
             case "raises midway":
                 raise ZeroDivisionError("midway")
+            case "cancels midway":
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
             case "yields no bytes":
                 yield ResponseEvent("response.output_text.delta", "text")
             case "yields no json":
