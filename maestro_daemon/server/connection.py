@@ -260,6 +260,7 @@ class EventStream(web.StreamResponse):
     async def _prepare_headers(self) -> None:
         request, writer = self._req, self._payload_writer
         if request is None or writer is None or request.version != HttpVersion11:
+            self._keep_alive = False  # only the connection's end tells of the stream's: aiohttp would stay
             await super()._prepare_headers()
             return
         # Of all that aiohttp would look at, what a stream of unknown length needs.

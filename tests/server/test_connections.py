@@ -6,7 +6,7 @@ import ssl
 import pytest
 from aiohttp import web
 
-from maestro_daemon.server.connections import Bounds, Connection, ConnectionRunner
+from maestro_daemon.server.connections import Bounds, Connection, ConnectionRunner, EventStream
 from tests.support.edge import edge, parse_answer
 
 
@@ -192,6 +192,18 @@ async def test_a_kept_connection_serves_many_requests() -> None:
     async with edge(ROUTES) as running:
         raw = await running.raw((b"GET / HTTP/1.1\r\n" + HOST + b"\r\n") * 3 + b"GET / HTTP/1.0\r\n\r\n")
         assert raw.count(b" 200 OK") == 4
+
+
+async def test_a_stream_ends_for_a_client_that_knows_no_chunks_and_would_keep_its_connection() -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        answer = EventStream()
+        await answer.prepare(request)
+        await answer.write(b"data: 1\n\n")
+        return answer
+
+    async with edge([web.get("/", stream)]) as running:
+        raw = await running.raw(b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n" + HOST + b"\r\n")
+        assert raw.endswith(b"\r\n\r\ndata: 1\n\n")
 
 
 async def test_a_client_that_leaves_cancels_its_handler() -> None:
