@@ -97,7 +97,7 @@ class ChatUpstream:
         ) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{self._http.provider} answered with a page of HTML.")
-            yield Accepted(self._http.heard(answer))
+            yield Accepted(self._http.credentials.heard(answer.headers))
             finished = False
             try:
                 async with aclosing(self._chunks(answer)) as chunks:
@@ -139,7 +139,9 @@ class ChatUpstream:
             raise UpstreamBroken(f"{self._http.provider}: {error}.") from error
 
     def _chunk(self, name: str, data: bytes) -> Any:
-        chunk = self._parsed(self._http.masked(data) if b'"error"' in data or name == "error" else data)
+        chunk = self._parsed(
+            self._http.credentials.masked(data) if b'"error"' in data or name == "error" else data
+        )
         if name == "error" and isinstance(chunk, Mapping) and not chunk.get("error"):
             return {"error": chunk}
         return chunk

@@ -15,23 +15,22 @@ from maestro_daemon.errors import (
     NO_HEADERS,
     ProviderUnavailable,
     UpstreamBroken,
-    UpstreamRefused,
     UpstreamUnreachable,
 )
-from maestro_daemon.protocol import error_body, json
+from maestro_daemon.protocol import json
 from maestro_daemon.request import Timeouts
 from maestro_daemon.ticker import Ticker
 from maestro_daemon.upstream.answer import Answer
+from maestro_daemon.upstream.credentials import Credentials
 from maestro_daemon.upstream.exchange import Exchange
 from maestro_daemon.upstream.proxies import proxy_for
+from maestro_daemon.upstream.refused import refused
 from maestro_daemon.upstream.silence import Silence
 from maestro_daemon.upstream.slots import Slots
 from maestro_daemon.upstream.unanswered import CONNECTION_LOST, unanswered
 from maestro_daemon.upstream.wire import HeaderUnfit, Wire
 
-_LARGEST_ERROR: Final = 256 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
-_ERROR_BODY_TIMEOUT: Final = 10.0
 _MOST_COPIES: Final = 64
 _POOLED_FOR: Final = 15.0  # seconds that an idle connection may be used again (aiohttp's default)
 _LARGEST_END: Final = 4096
@@ -39,17 +38,6 @@ _PATIENCE_FOR_END: Final = 0.05
 _STALE_WITHIN: Final = 2.0
 """Seconds within which a connection that was dead already tells so."""
 _TURNS_UNTIL_TOLD: Final = 3  # of the loop, until a reader knows of an abort, TLS in between
-_CREDENTIAL_HEADERS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
-_MASK: Final = "***"
-_SHORTEST_CREDENTIAL: Final = 6  # what is shorter cannot be told from words
-
-
-def _credentials(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What stands in `headers` and may stand nowhere else: some servers repeat the key that they refuse."""
-    shown = (
-        value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _CREDENTIAL_HEADERS
-    )
-    return tuple(each for each in shown if len(each) >= _SHORTEST_CREDENTIAL)
 
 
 class HttpUpstream:
@@ -60,6 +48,7 @@ class HttpUpstream:
     request's last byte until the answer's headers (and as much for sending the request), `idle_timeout`
     between two reads of its body. `max_concurrent` bounds requests under way; more wait in order, up to
     `max_waiting`, and leave the queue when they are cancelled.
+    `credentials` are what stands in `headers` and is kept out of what the upstream says.
     `force_close` opens a connection per request, for servers that close idle ones unannounced;
     `unix_socket` is the path of a socket to connect to instead of the URL's host.
     """
@@ -81,7 +70,7 @@ class HttpUpstream:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
         self._headers = {hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "maestro-daemon", **headers}
-        self._credentials = _credentials(self._headers)
+        self.credentials = Credentials(self._headers)
         self._connect_timeout = connect_timeout
         self._first_byte_timeout = first_byte_timeout
         self._idle_timeout = idle_timeout
@@ -126,7 +115,7 @@ class HttpUpstream:
         other.base_url = base_url.rstrip("/")
         other._within = {}
         other._headers = {**self._headers, **headers}
-        other._credentials = (*self._credentials, *_credentials(headers))
+        other.credentials = self.credentials.and_of(headers)
         other._wire = other._wired()
         return other
 
@@ -238,18 +227,9 @@ class HttpUpstream:
         if 200 <= answer.status < 300:
             return answer
         try:
-            raise await self._refusal(answer)
+            raise await refused(answer, self.provider, self.credentials)
         finally:
             self.release(answer)
-
-    def heard(self, answer: Answer) -> dict[str, str]:
-        """The headers of `answer` by lower-case name, without the credentials that the upstream was shown."""
-        headers = lower_case(answer.headers)
-        said = "\n".join(headers.values())  # searched once: some of them go on to the client
-        for credential in self._credentials:
-            if credential in said:
-                headers = {name: value.replace(credential, _MASK) for name, value in headers.items()}
-        return headers
 
     async def finish(self, answer: Answer) -> None:
         """Wait a moment for the body's end, all of whose content has come, so that its connection can stay.
@@ -277,33 +257,9 @@ class HttpUpstream:
             self._pooled_until = self._loop.time() + _POOLED_FOR
         answer.release()
 
-    def masked(self, said: bytes) -> bytes:
-        """What the upstream says of a failure, without the credentials that it was shown."""
-        for credential in self._credentials:
-            said = said.replace(credential.encode("utf-8", "surrogateescape"), _MASK.encode())
-        return said
-
     def silence(self) -> Silence:
         """The watch over one exchange."""
         return Silence(self._first_byte_timeout, self._idle_timeout)
-
-    async def _refusal(self, answer: Answer) -> UpstreamRefused:
-        body = b""
-        try:
-            async with asyncio.timeout(_ERROR_BODY_TIMEOUT):
-                while len(body) < _LARGEST_ERROR and (chunk := await answer.body.readany()):
-                    body += chunk
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            pass  # the status alone has to do
-        if 300 <= answer.status < 400:
-            return UpstreamRefused(
-                f"{self.provider} answered HTTP {answer.status}, a redirect; check its base_url.",
-                status=answer.status,
-            )
-        body = self.masked(body)
-        refusal = error_body.refusal(answer.status, body, provider=self.provider, headers=self.heard(answer))
-        refusal.body = body
-        return refusal
 
     def silent(self) -> UpstreamUnreachable:
         """The error for an answer that stopped coming."""
@@ -322,12 +278,3 @@ async def _ended(connector: aiohttp.BaseConnector) -> None:
     if ended:
         for _ in range(_TURNS_UNTIL_TOLD):
             await asyncio.sleep(0)
-
-
-def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers by lower-case name; of repeated ones the first counts."""
-    found = {name.lower(): value for name, value in headers.items()}
-    if len(found) != len(headers):
-        for name in found:
-            found[name] = headers[name]
-    return found

@@ -63,8 +63,8 @@ class ResponsesUpstream:
         ) as answer:
             body = await self._http.read(answer)
             if _FAILED in body or _OUTPUT not in body:
-                body = self._http.masked(body)  # as with the events that tell of failures
-            return Reply(body, self._http.heard(answer))
+                body = self._http.credentials.masked(body)  # as with the events that tell of failures
+            return Reply(body, self._http.credentials.heard(answer.headers))
 
     async def stream(self, request: ResponseRequest) -> AsyncGenerator[ResponseEvent, None]:
         """The upstream's events, payloads byte for byte, up to its terminal event or its end.
@@ -80,10 +80,10 @@ class ResponsesUpstream:
             if answer.content_type == "application/json":
                 # It does not stream: the whole answer is its only event.
                 whole = self._whole(await self._http.read(answer))
-                yield Accepted(self._http.heard(answer))
+                yield Accepted(self._http.credentials.heard(answer.headers))
                 yield whole
                 return
-            yield Accepted(self._http.heard(answer))
+            yield Accepted(self._http.credentials.heard(answer.headers))
             if await is_json(answer):
                 yield self._whole(await self._http.read(answer))
                 return
@@ -126,14 +126,14 @@ class ResponsesUpstream:
         """As `_event_of`; what an upstream says of a failure may repeat the key that it was shown."""
         event = _event_of(name, data)
         if event is not None and event.type in _FAILURES:
-            return ResponseEvent(event.type, self._http.masked(event.payload))
+            return ResponseEvent(event.type, self._http.credentials.masked(event.payload))
         return event
 
     def _whole(self, body: bytes) -> ResponseEvent:
         """The terminal event of an answer that came as one JSON object."""
         provider = self._http.provider
         if _FAILED in body or _OUTPUT not in body:
-            body = self._http.masked(body)
+            body = self._http.credentials.masked(body)
         try:
             response = json.loads(body)
         except json.JSONInvalid as error:

@@ -92,7 +92,7 @@ class TranslatedUpstream:
         async with http.request("POST", path, body=json.dumps(dict(body)), headers=sent) as answer:
             if answer.content_type == "text/html":
                 raise UpstreamBroken(f"{http.provider} answered with a page of HTML.")
-            heard = http.heard(answer)
+            heard = http.credentials.heard(answer.headers)
             yield Accepted(self._answer_headers(heard) if self._answer_headers is not None else heard)
             finished = False
             try:
@@ -138,7 +138,7 @@ class TranslatedUpstream:
     def _parsed(self, data: bytes) -> Any:
         try:
             # Some upstreams repeat the key that they refuse.
-            return json.loads(self._http.masked(data) if b'"error"' in data else data)
+            return json.loads(self._http.credentials.masked(data) if b'"error"' in data else data)
         except json.JSONInvalid as error:
             raise UpstreamBroken(f"{self._http.provider} sent a record that is not JSON.") from error
 

@@ -23,7 +23,8 @@ from maestro_daemon.errors import (
 )
 from maestro_daemon.request import Timeouts
 from maestro_daemon.upstream import http as http_module
-from maestro_daemon.upstream.http import HttpUpstream, lower_case
+from maestro_daemon.upstream import refused
+from maestro_daemon.upstream.http import HttpUpstream
 from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Reply, Stream
 from tests.support.raw_upstream import (
     CLOSE,
@@ -355,7 +356,7 @@ async def test_a_refusal_of_any_body_is_told_in_one_sentence(
 
 
 async def test_a_refusal_whose_body_never_ends_is_told_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_module, "_ERROR_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(refused, "_TIMEOUT", 0.05)
     script = [READ, answer(b"", "500 X", content_length="9"), SILENCE]
     async with raw_upstream(script) as raw, http(raw.url) as upstream:
         error = await failure(upstream)
@@ -495,12 +496,6 @@ async def test_credentials_stand_in_no_error_and_no_repr() -> None:
     async with raw_upstream([READ, CLOSE]) as raw, http(raw.url, headers=secret) as upstream:
         error = await failure(upstream)
         assert "sk-secret" not in f"{error} {error!r} {upstream!r} {vars(error)}"
-
-
-def test_of_repeated_headers_the_first_counts() -> None:
-    from multidict import CIMultiDict
-
-    assert lower_case(CIMultiDict([("A", "1"), ("a", "2"), ("B", "3")])) == {"a": "1", "b": "3"}
 
 
 async def test_another_address_gets_its_own_headers_over_the_same_connections(upstream: FakeUpstream) -> None:
