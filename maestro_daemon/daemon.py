@@ -116,8 +116,9 @@ async def run(
                 await signals.stopping.wait()
             seconds = daemon.succession.current.config.server.drain
             over = time.monotonic() + seconds
+            under_way = daemon.handler.under_way
             await ending.enter_async_context(
-                supervised.stopping(lambda: drain_text(daemon.handler.in_flight, over - time.monotonic()))
+                supervised.stopping(lambda: drain_text(len(under_way), over - time.monotonic()))
             )
             await daemon.drain(signals.at_once)
 
@@ -203,7 +204,8 @@ class Daemon:
         """Accept nothing more, let answers end until `drain` is over, then end each stream properly."""
         await self.reloading.close()
         self._health.draining = True
-        await drain(self.listening, self.handler, self.succession.current.config.server.drain, at_once)
+        seconds = self.succession.current.config.server.drain
+        await drain(self.listening, self.handler.under_way, seconds, at_once)
 
     def status_line(self) -> str:
         """What ``systemctl status`` shows."""
@@ -222,7 +224,7 @@ class Daemon:
             "unix_sockets": list(self.listening.unix_sockets),
             "config": str(config.source) if config.source is not None else None,
             "status": report["status"],
-            "in_flight": self.handler.in_flight,
+            "in_flight": len(self.handler.under_way),
             "answered": self.handler.answered,
             "earlier_configurations": self.succession.lingering,
             "providers": {

@@ -10,16 +10,14 @@ from typing import Final
 import structlog
 
 from maestro_daemon.listening import Listening
-from maestro_daemon.server.responses import ResponsesHandler
+from maestro_daemon.server.under_way import UnderWay
 
 _SILENT: Final = 2.0  # seconds in which a client that has just connected may still ask
 _FLUSH: Final = 2.0  # seconds for the last bytes to leave
 _log: Final = structlog.get_logger(__name__)
 
 
-async def drain(
-    listening: Listening, handler: ResponsesHandler, seconds: float, at_once: asyncio.Event
-) -> None:
+async def drain(listening: Listening, under_way: UnderWay, seconds: float, at_once: asyncio.Event) -> None:
     """Let answers end for `seconds`, or until `at_once` is set; what then still runs is ended by us.
 
     A connection ends with its answer, and an idle one at once. When this returns nothing is left that a
@@ -27,12 +25,12 @@ async def drain(
     """
     await listening.accept_no_more()
     listening.end_after_answers()
-    _log.info("stopping", in_flight=handler.in_flight, connections=listening.connections, drain=seconds)
+    _log.info("stopping", in_flight=len(under_way), connections=listening.connections, drain=seconds)
     in_time = await _first(_deserted(listening), at_once.wait(), seconds)
     if not in_time:
-        _log.warning("ending answers that are not over", in_flight=handler.in_flight)
+        _log.warning("ending answers that are not over", in_flight=len(under_way))
     listening.end_silent()
-    await handler.end_streams()
+    await under_way.end()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FLUSH):
             await listening.deserted()

@@ -91,7 +91,7 @@ class Observing:
         generation = self._succession.current
         return Scene(
             version=__version__,
-            in_flight=self._handler.in_flight,
+            in_flight=len(self._handler.under_way),
             connections=self._listens.connections,
             configurations=self._succession.lingering,
             targets=self._lasting.health.snapshot(generation.route_targets),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,6 +27,7 @@ from maestro_daemon.server.headers import carried, deadline, passed_back
 from maestro_daemon.server.refusals import Refusals
 from maestro_daemon.server.request_id import HEADER, request_id_of
 from maestro_daemon.server.stream_writer import MOST_PENDING, Keepalive, StreamWriter
+from maestro_daemon.server.under_way import UnderWay
 from maestro_daemon.server.validation import parse_request
 from maestro_daemon.server.visit import Visit
 
@@ -35,20 +35,11 @@ _log: Final = structlog.get_logger(__name__)
 
 
 _SENT_AT_ONCE: Final = 64 * 1024  # bytes that the transport takes without waiting for the client
-_LAST_WORDS: Final = 5.0  # seconds for terminal events to reach their clients
 _STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
-_STOPPING: Final = "The gateway is being stopped; send the request again."
-
-
-class DaemonStopping(MaestroError):
-    """The daemon ends, and this answer with it."""
-
-    default_status = 503
-    default_code = "server_error"
 
 
 class ResponsesHandler:
@@ -62,32 +53,11 @@ class ResponsesHandler:
         self._tracing = tracing
         self._notices = notices
         self._loop = asyncio.get_running_loop()  # asking for it anew costs a system call each time
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._all_ended = asyncio.Event()
-        self._ending = False
+        self.under_way = UnderWay(self._loop)
+        """The requests that are being answered."""
         self.answered = 0
         self.refusals = Refusals()
         """Of requests that no target was looked for."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests are being answered."""
-        return len(self._tasks)
-
-    async def idle(self) -> None:
-        """Wait until no request is being answered."""
-        while self._tasks:
-            self._all_ended.clear()
-            await self._all_ended.wait()
-
-    async def end_streams(self) -> None:
-        """End every answer under way: a stream by its terminal event, a JSON request by a 503."""
-        self._ending = True
-        for task in tuple(self._tasks):
-            task.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
-                await self.idle()
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one ``POST``. Whatever goes wrong is an HTTP error before the first byte, an event after."""
@@ -98,7 +68,8 @@ class ResponsesHandler:
         wanted: ResponseRequest | None = None
         task = asyncio.current_task(self._loop)
         assert task is not None  # noqa: S101  (handlers run in tasks; says so to the type checker)
-        self._tasks.add(task)
+        tasks = self.under_way.tasks
+        tasks.add(task)
         front = self._door.front
         front.enter()
         client = request[CLIENT]
@@ -130,7 +101,7 @@ class ResponsesHandler:
             return await self._json(front, request, wanted, progress, outcome, visit)
         except asyncio.CancelledError:
             # Once a stream has begun, no other answer can stand on its connection.
-            cause = None if _has_begun(request) else self._taken_back(request)
+            cause = None if _has_begun(request) else self.under_way.taken_back(request)
             if cause is not None:
                 outcome.error = cause
                 outcome.http_status = outcome.error.status
@@ -158,8 +129,8 @@ class ResponsesHandler:
             front.leave()
             if visit is not None:
                 visit.end(outcome.usage, outcome.events)
-            self._tasks.discard(task)
-            self._all_ended.set()
+            tasks.discard(task)
+            self.under_way.one_ended.set()
             self.answered += 1
             outcome.target = progress.target
             outcome.duration = time.monotonic() - began
@@ -247,7 +218,7 @@ class ResponsesHandler:
                     stream.broke(error)
                     guard.fail(error)
                 except asyncio.CancelledError:
-                    outcome.error = self._taken_back(request)
+                    outcome.error = self.under_way.taken_back(request)
                     if outcome.error is None:
                         raise
                     guard.fail(outcome.error)
@@ -282,21 +253,6 @@ class ResponsesHandler:
             reason=outcome.error.message[:500] if outcome.error is not None else None,
         )
 
-    def _taken_back(self, request: web.Request) -> MaestroError | None:
-        """Why the request was cancelled although its client waits; that is taken back then. None if it left.
-
-        Nobody but `end_streams` cancels a request whose connection stands; code of a plugin's may.
-        """
-        transport = request.transport
-        task = asyncio.current_task(self._loop)
-        if transport is None or transport.is_closing() or task is None:
-            return None
-        task.uncancel()
-        if self._ending:
-            return DaemonStopping(_STOPPING)
-        _log.error("request cancelled from within: a plugin's code did", request_id=request_id_of(request))
-        return _internal(None)
-
 
 def _has_begun(request: web.Request) -> bool:
     return request.writer.output_size > 0
@@ -309,7 +265,7 @@ def _left(outcome: Outcome) -> None:
         outcome.http_status = 499
 
 
-def _internal(cause: Exception | None) -> InternalError:
+def _internal(cause: Exception) -> InternalError:
     error = InternalError("Something went wrong inside the gateway; its log has the details.")
     error.__cause__ = cause
     return error

@@ -99,7 +99,7 @@ async def test_no_request_is_lost_and_nothing_is_left_of_earlier_configurations(
 
             async with load.going_on():
                 await reloaded(times, load, reload)
-            await daemon.daemon.handler.idle()
+            await daemon.daemon.handler.under_way.none()
             await daemon.only_current()
             assert daemon.current.providers["kept"] is kept
             beside = sorted(task.get_name() for task in asyncio.all_tasks() if " of " in task.get_name())

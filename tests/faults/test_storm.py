@@ -35,7 +35,7 @@ async def test_whatever_happens_every_request_is_answered_and_nothing_is_left(
     print(f"STORM_SEED={seed}")  # noqa: T201  (shown when the test fails)
     async with nothing_left(logged), storm(seed, tmp_path, hedge=hedge) as raging:
         await raging.rage(requests)
-        await raging.daemon.daemon.handler.idle()
+        await raging.daemon.daemon.handler.under_way.none()
         print(dict(raging.seen), raging.health.probed, "probes")  # noqa: T201
         answered = sum(count for what, count in raging.seen.items() if what != "reloads")
         assert answered == requests
@@ -44,4 +44,4 @@ async def test_whatever_happens_every_request_is_answered_and_nothing_is_left(
         assert raging.health.crowded == set()
         assert +raging.health.probes == {}
         assert all(row["in_flight"] == 0 for row in raging.health.snapshot())
-        assert raging.daemon.daemon.handler.in_flight == 0
+        assert len(raging.daemon.daemon.handler.under_way) == 0

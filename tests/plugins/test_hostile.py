@@ -123,7 +123,7 @@ def test_a_request_that_its_plugin_cancels_ends_as_well_as_any(
         assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Hello."
     else:
         assert status == 500
-        assert "Something went wrong inside the gateway" in json.loads(body)["error"]["message"]
+        assert "What was to answer the request cancelled it" in json.loads(body)["error"]["message"]
     assert asked(served[2], "p/parrot-1", stream=stream)[0] == 200
 
 

@@ -34,7 +34,7 @@ class Front:
         outcome = await self.house.heard.outcomes.get()
         connector: Any = self.provider.http._session.connector
         assert not connector._acquired
-        assert self.house.handler.in_flight == 0
+        assert len(self.house.handler.under_way) == 0
         return outcome
 
 
@@ -116,7 +116,7 @@ async def test_a_client_that_leaves_the_queue_is_never_asked_for(
         await upstream.asked.get()
         await second.post({**ASKED, "stream": True})
         await turns()
-        assert front.house.handler.in_flight == 2
+        assert len(front.house.handler.under_way) == 2
         second.leave()
         outcome = await front.house.heard.outcomes.get()
         check_left(outcome)
@@ -163,7 +163,7 @@ async def test_a_hundred_clients_that_leave_leave_nothing_behind(upstream: FakeU
         connector: Any = provider.http._session.connector
         assert not connector._acquired
         assert not any(connector._conns.values())
-        assert running.handler.in_flight == 0
+        assert len(running.handler.under_way) == 0
         await turns()  # the connections' own tasks end
         assert len(asyncio.all_tasks()) <= before
         await check_serves(front, upstream)

@@ -91,9 +91,10 @@ class Trial:
     async def ask(self, stream: bool) -> Answered:
         status, headers, body = await self.front.post({"model": MODEL, "input": "Hi", "stream": stream})
         answered = Answered(status, CIMultiDict(headers), body)
-        await self.front.handler.idle()  # the answer was whole before the upstream's connection was seen off
+        # The answer was whole before the upstream's connection was seen off.
+        await self.front.handler.under_way.none()
         assert self.front.heard.outcomes.qsize() == 1
-        assert self.front.handler.in_flight == 0
+        assert len(self.front.handler.under_way) == 0
         return answered
 
 
@@ -457,5 +458,5 @@ async def test_a_house_that_was_hurt_serves_on(upstream: FakeUpstream) -> None:
                 status, _, body = await front.post({"model": MODEL, "input": "Hi", "stream": True})
                 assert status == 200
                 assert check_stream(events_of(body))["status"] == "completed"
-            assert front.handler.in_flight == 0
+            assert len(front.handler.under_way) == 0
         await raw.deserted()

@@ -497,7 +497,7 @@ async def test_stopping_ends_each_stream_by_a_terminal_event_and_json_by_a_503(
         await waiting.post({"model": MODEL, "input": "Hi"})
         await upstream.asked.get()
         await upstream.asked.get()
-        await front.handler.end_streams()
+        await front.handler.under_way.end()
         await streaming.read_until(b"[DONE]")
         await waiting.read_until(b'"code":"server_error"')
         assert waiting.body.startswith(b"HTTP/1.1 503 ")
@@ -531,7 +531,7 @@ async def test_stopping_does_not_spoil_an_answer_whose_client_reads_slowly(
         await upstream.asked.get()
         for _ in range(2000):
             await asyncio.sleep(0)
-        await front.handler.end_streams()
+        await front.handler.under_way.end()
         outcome = await front.heard.outcomes.get()
         assert outcome.status == ("completed" if where == "at the end" else "failed")
         client.listen()

@@ -147,4 +147,4 @@ async def standing(
                 yield Standing(file, dict(environ), registry, daemon, session)
             finally:
                 await daemon.reloading.close()
-                await daemon.handler.idle()
+                await daemon.handler.under_way.none()

@@ -108,7 +108,7 @@ async def test_what_is_under_way_and_what_clients_left_is_told(
             seen = await page(daemon)
             assert seen("maestro_requests_in_flight") == 1
             answer.close()
-        await until(lambda: daemon.daemon.handler.in_flight == 0)
+        await until(lambda: len(daemon.daemon.handler.under_way) == 0)
         seen = await page(daemon)
     assert seen("maestro_attempts_total", **{"target": MODEL, "class": "left"}) == 1
     left = {"route": "coder", "target": MODEL, "status": "disconnected", "http_status": "499"}

@@ -107,7 +107,7 @@ async def ask(front: House, *, stream: bool) -> Answered:
     body = {"model": MODEL, "input": "Hi", "stream": stream}
     async with asyncio.timeout(SOON):
         status, headers, raw = await front.post(body)
-        await front.handler.idle()
+        await front.handler.under_way.none()
     return Answered(status, CIMultiDict(headers), raw)
 
 

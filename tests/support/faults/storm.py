@@ -275,7 +275,7 @@ async def storm(seed: int, folder: Path, *, hedge: bool = False) -> AsyncIterato
         )
         yield Storm(seed, daemon, made[0], upstreams, chance, hedge)
         async with asyncio.timeout(PATIENCE):
-            await daemon.daemon.handler.idle()
+            await daemon.daemon.handler.under_way.none()
             await daemon.only_current()
             for upstream in upstreams:
                 await upstream.server.deserted()
