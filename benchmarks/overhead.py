@@ -2,8 +2,8 @@
 
 One fake upstream, one daemon, one bare proxy (`bare_proxy.py`), one load at a time, in turns: daemon, proxy,
 proxy, daemon … Ratios are what counts; absolute figures belong to the machine. The table shows medians over
-the rounds, and between which values the ratio of a single round lay. Turns are short and many, since the speed
-of a shared machine changes within seconds. Nothing is asserted: a busy machine measures badly.
+the rounds, and between which values the ratio of a single round lay. Turns are short and many, since the
+speed of a shared machine changes within seconds. Nothing is asserted: a busy machine measures badly.
 """
 
 from __future__ import annotations
