@@ -126,12 +126,17 @@ def _swaps(request: ResponseRequest, target: Target, memory: Memory) -> dict[int
             if keeps and _is_known_there(found, target):
                 continue
             swaps[index] = None if found is None or _is_bare_reasoning(found, keeps) else found.item
-        elif keeps and kind == "reasoning" and not item.get("encrypted_content"):
+        elif kind == "reasoning" and not item.get(FIELD) and (keeps or _is_empty_reasoning(item)):
             id = item.get("id")
             found = memory.item(request.client, id) if isinstance(id, str) else None
-            if found is not None and found.provider != target.provider_name:
+            if found is not None and not (keeps and found.provider == target.provider_name):
                 swaps[index] = None if _is_bare_reasoning(found, keeps) else found.item
     return swaps
+
+
+def _is_empty_reasoning(item: Mapping[str, Any]) -> bool:
+    """Reasoning of which a client kept the id alone (it read summaries only): as good as a reference."""
+    return not item.get("content") and not item.get("summary")
 
 
 def _is_bare_reasoning(found: KeptItem, keeps: bool) -> bool:

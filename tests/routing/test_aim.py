@@ -164,9 +164,10 @@ def test_reasoning_that_only_its_own_provider_knows_by_its_id_goes_to_no_other(i
     sent, dropped, *_ = aimed(wanted, FIRST, memory)
     assert sent.body["input"] == [{"role": "user", "content": "a"}]
     assert dropped == ["rs_1"]
-    for target, known in ((HOME, memory), (FIRST, remembering("first", native=True, items=(THOUGHT,)))):
+    own = remembering("first", native=True, items=(THOUGHT,))
+    for target, known, told in ((HOME, memory, THOUGHT), (FIRST, own, item)):
         sent, dropped, *_ = aimed(wanted, target, known)
-        assert sent.body["input"] == wanted.body["input"]
+        assert sent.body["input"] == [wanted.body["input"][0], told]
         assert not dropped
 
 
@@ -174,6 +175,30 @@ def test_reasoning_that_is_not_known_here_is_passed_on() -> None:
     for item in (THOUGHT, {**THOUGHT, "id": None}, {**THOUGHT, "id": 3}):
         sent, *_ = aimed(request(input=[item]), FIRST, remembering("home", native=False))
         assert sent.body["input"] == [item]
+
+
+@pytest.mark.parametrize("emptied", [{}, {"content": []}, {"content": None, "encrypted_content": None}])
+def test_reasoning_of_which_a_client_kept_the_id_alone_is_told_to_a_translated_target(
+    emptied: dict[str, Any],
+) -> None:
+    said = {**THOUGHT, "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    memory = remembering("home", native=False, items=(said,))
+    wanted = request(input=[{**THOUGHT, "status": "in_progress", **emptied}])
+    assert aimed(wanted, HOME, memory).request.body["input"] == [said]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"content": [{"type": "reasoning_text", "text": "Else."}]},
+        {"summary": [{"type": "summary_text", "text": "Else."}]},
+    ],
+)
+def test_what_a_client_says_of_its_reasoning_counts(told: dict[str, Any]) -> None:
+    said = {**THOUGHT, "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    wanted = request(input=[{**THOUGHT, **told}])
+    sent = aimed(wanted, HOME, remembering("home", native=False, items=(said,)))
+    assert sent.request.body["input"] == [{**THOUGHT, **told}]
 
 
 def test_reasoning_with_ciphertext_is_passed_on() -> None:
