@@ -46,9 +46,12 @@ class Incoming(ResponseHandler):
     def expect(self) -> None:
         """What comes from now on answers the request that is about to be sent.
 
-        Raises `aiohttp.ServerDisconnectedError` where something came that nobody had asked for.
+        What a server says as it is connected to, it may be that it is full, is an answer as well. Raises
+        `aiohttp.ServerDisconnectedError` where something came later that nobody had asked for.
         """
-        if self.transport is None or self._tail:
+        early, self._tail = self._tail, b""
+        if self.transport is None or (early and self.body.came):
+            self._should_close = True
             raise ServerDisconnectedError
         self.body = Body(self, self._loop)
         self.on_body = self.body.add
@@ -60,6 +63,9 @@ class Incoming(ResponseHandler):
         reader.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
+        if early:
+            self._resume_reading_for_buffer()
+            self.data_received(early)
 
     async def head(self) -> Head:
         """Wait for the headers. Raises `NotHttp`, or aiohttp's errors for a connection that was lost."""

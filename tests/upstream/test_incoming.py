@@ -165,6 +165,37 @@ def test_what_nobody_asked_for_is_in_no_answer_and_ends_the_connection(
     run(test)
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+def test_what_a_server_says_before_the_first_request_is_its_answer(size: int) -> None:
+    async def running() -> None:
+        connection = Incoming(asyncio.get_running_loop())
+        connection.connection_made(Wire())
+        said = MEASURED.replace(b"200 OK", b"503 Full")
+        for start in range(0, len(said), size):
+            connection.data_received(said[start : start + size])
+        connection.expect()
+        assert (await connection.head())[0] == 503
+        assert await text(connection.body) == TEXT
+        assert not connection.should_close
+
+    asyncio.run(running())
+
+
+def test_much_that_a_server_says_before_the_first_request_holds_it_up_until_it_is_read() -> None:
+    async def running() -> None:
+        connection = Incoming(asyncio.get_running_loop())
+        connection.connection_made(Wire())
+        connection.data_received(HEAD + b"content-length: 1000000\r\n\r\n")
+        connection.data_received(b"x" * 300_000)
+        assert wire(connection).told == ["pause"]
+        connection.expect()
+        assert wire(connection).told == ["pause", "resume", "pause"]
+        assert await connection.body.readany() == b"x" * 300_000
+        assert wire(connection).told == ["pause", "resume", "pause", "resume"]
+
+    asyncio.run(running())
+
+
 def test_a_connection_that_closes_behind_its_answer_says_so_at_once() -> None:
     async def test(connection: Incoming) -> None:
         connection.data_received(MEASURED.replace(b"X-Two: a", b"connection: close"))
