@@ -139,7 +139,10 @@ class Try:
             self.deadline.move(at)
 
     def succeeded(self) -> None:
-        """The whole answer came."""
+        """The whole answer came; behind a failure that was told it is none."""
+        if self._told is not None:
+            self.broke(self._told)
+            return
         self.attempt.succeeded = True
         self.deadline.move(None)
         self.trial.succeeded()
@@ -168,6 +171,7 @@ class Try:
         """The answer turned out to be a failure although its stream ended, or ran on, as if it were none."""
         if self.failure is None and self.attempt.error is None:
             self.deadline.move(None)
+            self.attempt.succeeded = False
             self._note(classify(error))
 
     def end(self) -> None:

@@ -133,6 +133,8 @@ class ResponsesHandler:
             self.under_way.one_ended.set()
             self.answered += 1
             outcome.target = progress.target
+            if outcome.status == "failed" and outcome.error is None and progress.attempts:
+                outcome.error = progress.attempts[-1].error  # what the upstream itself told the client
             outcome.duration = time.monotonic() - began
             if wanted is not None:
                 self._notices.maestro_response_finished(request=wanted, outcome=outcome)
