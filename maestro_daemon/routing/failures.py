@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ _PASSING: Final = (FailureClass.UNREACHABLE, FailureClass.REFUSED, FailureClass.
 _DEFAULT_RETRY_AFTER: Final = 1.0
 _MOST_TOLD: Final = 8
 _LONGEST_REASON: Final = 300
+_PROMISE: Final = re.compile(r"\s*(?:Please )?try again in(?:\s?\d+(?:\.\d+)?\s?[a-z]+)+\.?", re.IGNORECASE)
+"""Where an upstream said how long to wait: that was then, and clients read the first such words."""
 _STATES: Final = {
     FailureClass.UNREACHABLE: "could not be reached",
     FailureClass.REFUSED: "failed",
@@ -90,8 +93,10 @@ def _told(cooling: Sequence[Cooling]) -> str:
     said = []
     for each in cooling[:_MOST_TOLD]:
         left = f"asked again in {_span(each.seconds)}" if each.seconds else "being tried just now"
-        reason = each.failure.error.message[:_LONGEST_REASON].rstrip(".")
-        said.append(f"{each.target} {_STATES.get(each.failure.kind, 'failed')}, {left}: {reason}.")
+        reason = _PROMISE.sub("", each.failure.error.message[:_LONGEST_REASON]).rstrip(" .,")
+        said.append(
+            f"{each.target} {_STATES.get(each.failure.kind, 'failed')}, {left}{': ' * bool(reason)}{reason}."
+        )
     if len(cooling) > _MOST_TOLD:
         said.append(f"So do {len(cooling) - _MOST_TOLD} more.")
     return " ".join(said)

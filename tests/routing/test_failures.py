@@ -210,6 +210,25 @@ def test_an_account_without_credit_is_no_reason_to_give_up_while_another_may_be_
     assert (error.status, error.code) == (429, "insufficient_quota")
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Slow down. Please try again in 20s.", ": Slow down."),
+        (
+            "Slow down. Please try again in 7m12.5s. Visit us to learn more.",
+            ": Slow down. Visit us to learn more.",
+        ),
+        ("Slow down, try again in 2 minutes", ": Slow down."),
+        ("Please try again in 898ms", "."),
+        ("Try again in a moment", ": Try again in a moment."),
+    ],
+)
+def test_what_an_upstream_said_of_waiting_is_not_repeated_later(said: str, told: str) -> None:
+    limited = classify(refused(429, None, said, retry_after=20.0))
+    error = exhausted([], [Cooling("a/m", limited, 3.0)])
+    assert error.message == f"a/m is rate limited, asked again in 3 s{told} Please try again in 3s."
+
+
 def test_a_client_error_keeps_the_upstreams_type_and_param() -> None:
     error = exhausted(
         [classify(refused(400, "invalid_value", "bad", param="input", type="invalid_request_error"))]
