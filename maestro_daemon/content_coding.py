@@ -1,4 +1,4 @@
-"""Decoding of request bodies: bytes in, bytes out, never more at once than one piece.
+"""Decoding of bodies, of requests and answers: bytes in, bytes out, never more at once than one piece.
 
 Every decoder is fed piece by piece and gives pieces of at most `PIECE` bytes, so that a body which grows a
 thousandfold is noticed while it grows. No decoder here reads or waits.
