@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, MutableMapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from maestro_daemon.server.control_socket import follow, tell
 from tests.support.fake_upstream import PAUSE, STALL, FakeUpstream, Stream, refusal
 from tests.support.house import NativeProvider, parse_stream
 from tests.support.reloaded import HELLO, WHOLE, is_closed
-from tests.support.standing import SERVER, provider, route, standing, told, until
+from tests.support.standing import SERVER, Standing, provider, route, standing, told, until
 
 
 async def test_an_added_provider_and_route_answer_at_once(
@@ -189,13 +189,24 @@ def _doorkeeper(register: Any) -> None:
 DOORKEEPER = {"doorkeeper": SimpleNamespace(maestro_register_providers=_doorkeeper)}
 
 
-async def test_models_are_listed_from_a_login_to_its_logout(tmp_path: Path, upstream: FakeUpstream) -> None:
-    text = SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
+def kept(upstream: FakeUpstream) -> str:
+    """A configuration of the one provider that has to be logged in to."""
+    return SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
+
+
+@asynccontextmanager
+async def at_the_door(tmp_path: Path, upstream: FakeUpstream) -> AsyncIterator[tuple[Standing, Path]]:
+    """A daemon with that provider, and the socket by which it is logged in to."""
     socket = tmp_path / "control.sock"
     async with (
-        standing(tmp_path, text, plugins=DOORKEEPER) as daemon,
+        standing(tmp_path, kept(upstream), plugins=DOORKEEPER) as daemon,
         daemon.daemon.controlled(socket),
     ):
+        yield daemon, socket
+
+
+async def test_models_are_listed_from_a_login_to_its_logout(tmp_path: Path, upstream: FakeUpstream) -> None:
+    async with at_the_door(tmp_path, upstream) as (daemon, socket):
         one: Any = daemon.current.providers["one"]
         one.may_go_on.set()
 
@@ -213,16 +224,11 @@ async def test_a_login_under_way_keeps_its_provider_and_heals_the_one_that_took_
     tmp_path: Path, upstream: FakeUpstream
 ) -> None:
     upstream.play(refusal(401), WHOLE)
-    text = SERVER + f'[providers.one]\nkind = "doorkeeper"\nbase_url = "{upstream.url}"\n'
-    socket = tmp_path / "control.sock"
-    async with (
-        standing(tmp_path, text, plugins=DOORKEEPER) as daemon,
-        daemon.daemon.controlled(socket),
-    ):
+    async with at_the_door(tmp_path, upstream) as (daemon, socket):
         before: Any = daemon.current.providers["one"]
         steps = follow(socket, "/login", {"provider": "one"})
         assert (await asyncio.to_thread(next, steps))["step"] == "waiting"
-        await daemon.reload(text + 'idle_timeout = "9s"\n')
+        await daemon.reload(kept(upstream) + 'idle_timeout = "9s"\n')
         assert daemon.current.providers["one"] is not before
         for _ in range(2):
             assert (await daemon.post("one/gpt-test"))[0] >= 500

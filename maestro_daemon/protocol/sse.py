@@ -26,7 +26,7 @@ _EVENT: Final = b"event: "
 _DATA: Final = b"\ndata: "
 _DELTA: Final = b".delta" + _DATA
 _NAME: Final = itemgetter(0)
-_COMMON_FRAME: Final = len(b"event: \ndata: \n\n")
+_COMMON_FRAME: Final = len(_EVENT + _DATA) + 2
 
 
 Record = tuple[str, bytes]
@@ -121,9 +121,9 @@ class Decoder:
         lines = chunk.count(b"\n")
         if lines > 3 or b"\r" in chunk:
             return None
-        if lines == 3 and chunk.startswith(b"event: "):
-            line, found, data = chunk.partition(b"\ndata: ")
-            return (_NAMES[line[7:]], data[:-2]) if found else None
+        if lines == 3 and chunk.startswith(_EVENT):
+            line, found, data = chunk.partition(_DATA)
+            return (_NAMES[line.removeprefix(_EVENT)], data[:-2]) if found else None
         if lines == 2 and chunk.startswith(b"data: "):
             return "", chunk[6:-2]
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -24,15 +23,14 @@ Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Straight = Mapping[tuple[str, str], Handle]
 """Who answers a method and path to which the application would lead as well, after a longer way."""
 
-NOTHING_STRAIGHT: Final[Straight] = {}
-
 
 class FrontDoor:
     """Who calls, under which id, and whatever is raised as an answer in the envelope.
 
     `admitted` gives the client's name, or raises; see `Access.admitted`. `refusals` counts who was turned
-    away. Used in front of an application and not as its middleware: to find a route, and to go through
-    aiohttp's middlewares, costs as much as the routing of a request among its targets.
+    away, `straight` are those who need no application. Used in front of one and not as its middleware: to
+    find a route, and to go through aiohttp's middlewares, costs as much as the routing of a request among its
+    targets.
 
     An exception after an answer has begun ends the connection: a second answer would stand inside the first.
     """
@@ -41,7 +39,7 @@ class FrontDoor:
         self,
         admitted: Callable[[web.BaseRequest], str],
         refusals: Refusals,
-        straight: Straight = NOTHING_STRAIGHT,
+        straight: Straight,
     ) -> None:
         self._admitted = admitted
         self._straight = straight

@@ -48,7 +48,7 @@ class StreamWriter:
         self._ticker = ticker
         self._loop = loop
         self._out: HttpWriter | None = None
-        self._bare = False  # nothing but chunks is left to be written
+        self._only_chunks = False  # are left to be written
         self._frames: list[bytes] = []
         self._waiting = True  # the next frame calls for no flush: one is due, or something else will do it
         self._drain: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class StreamWriter:
         joined = frames[0] if len(frames) == 1 else b"".join(frames)
         frames.clear()
         transport = self._transport
-        if self._bare and joined and transport is not None and not transport.is_closing():
+        if self._only_chunks and joined and transport is not None and not transport.is_closing():
             transport.write(b"%x\r\n%b\r\n" % (len(joined), joined))
         else:
             try:
@@ -135,7 +135,7 @@ class StreamWriter:
                 self._out.write(joined, drain=False).send(None)
             except StopIteration:
                 # The head went with it. What follows are chunks, which are written as fast here.
-                self._bare = self._out.chunked
+                self._only_chunks = self._out.chunked
             except (ConnectionError, RuntimeError):
                 # The connection went away between two writes; the handler is cancelled by the server.
                 self._drop()

@@ -3,7 +3,7 @@
 `ClientSession.request` does for each request what an upstream needs once (it merges headers, builds the URL,
 looks for cookies, credentials and proxies) and starts a task that writes the body: together a third of what
 a whole request costs. Here what stays the same is made once, and head and body leave at one go. Some of
-aiohttp that is used for it is no public interface; this is the one place that knows.
+aiohttp that is used for it is no public interface; this and `incoming` are the places that know.
 """
 
 from __future__ import annotations

@@ -145,3 +145,15 @@ def test_what_json_cannot_say_is_not_written() -> None:
         json.dumps({"a": object()})
     with pytest.raises(ValueError):
         json.dumps([2**70, math.inf])
+
+
+@pytest.mark.parametrize("leaf", [b"18446744073709551616", b'"\\ud800"'])
+def test_how_deep_json_may_nest_is_said_by_a_number(monkeypatch: pytest.MonkeyPatch, leaf: bytes) -> None:
+    monkeypatch.setattr(json, "_DEEPEST", 300)
+    allowed, deeper = (b"[" * depth + leaf + b"]" * depth for depth in (300, 301))
+    value = json.loads(allowed)
+    json.dumps(value)
+    with pytest.raises(JSONInvalid, match="nested too deeply"):
+        json.loads(deeper)
+    with pytest.raises(JSONInvalid, match="nested too deeply"):
+        json.dumps([value])

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableMappi
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from maestro_daemon.events import Accepted, ResponseEvent
 from maestro_daemon.plugin import Model
@@ -555,3 +556,29 @@ async def test_a_defect_of_a_provider_ends_the_stream_and_is_logged(
     assert response["status"] == "failed"
     assert b"sk-secret" not in body
     assert [line["event"] for line in logged if line["log_level"] == "error"] == ["provider raised"]
+
+
+async def test_a_client_that_waits_for_the_word_to_send_its_body_gets_it(
+    front: House, upstream: FakeUpstream
+) -> None:
+    upstream.play(Reply(ANSWER))
+    body = b'{"model":"first/gpt-test","input":"Hi"}'
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(front.url).port)
+    writer.write(
+        b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/responses?api-version=1", "/api/openai/v1/responses", "/v1/%72esponses"]
+)
+async def test_the_route_may_be_spelt_otherwise(front: House, upstream: FakeUpstream, path: str) -> None:
+    upstream.play(Reply(ANSWER))
+    body = {"model": "first/gpt-test", "input": "Hi"}
+    async with front.session.post(URL(front.url + path, encoded=True), json=body) as answer:
+        assert answer.status == 200

@@ -350,9 +350,14 @@ class Below:
         self.aborted = True
 
 
-async def test_behind_the_head_each_write_is_one_chunk() -> None:
+def chunked() -> tuple[Wire, Below]:
     wire, below = Wire(), Below()
     wire.chunked, wire.transport = True, below
+    return wire, below
+
+
+async def test_behind_the_head_each_write_is_one_chunk() -> None:
+    wire, below = chunked()
     async with writer(wire) as out:
         out.send_raw(b"first")
         await turns()
@@ -367,8 +372,7 @@ async def test_behind_the_head_each_write_is_one_chunk() -> None:
 
 
 async def test_a_chunk_for_a_client_that_is_gone_drops_it() -> None:
-    wire, below = Wire(), Below()
-    wire.chunked, wire.transport = True, below
+    wire, below = chunked()
     async with writer(wire) as out:
         out.send_raw(b"first")
         await turns()

@@ -96,7 +96,7 @@ async def edge(
 ) -> AsyncIterator[Edge]:
     """Serve `routes` behind all that stands around every handler."""
     app = web.Application()
-    app[FRONT_DOOR] = FrontDoor((access or Access({})).admitted, Refusals())
+    app[FRONT_DOOR] = FrontDoor((access or Access({})).admitted, Refusals(), {})
     app.add_routes(websocket_routes())
     app.add_routes(routes)
     if configure is not None:

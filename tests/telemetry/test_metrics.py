@@ -189,6 +189,10 @@ async def test_their_own_listener_serves_nothing_else(tmp_path: Path, upstream: 
             async with daemon.session.request(method, url) as answer:
                 assert answer.status == 404
                 assert set(await answer.json()) == {"error"}
+        page = daemon.daemon.observing.url
+        async with daemon.session.get(page, headers={"expect": "200-maybe"}) as answer:
+            assert answer.status == 417
+            assert set(await answer.json()) == {"error"}
 
 
 async def test_another_address_needs_a_restart(tmp_path: Path, upstream: FakeUpstream) -> None:
